@@ -1,0 +1,305 @@
+"""What travels: the flush, one post of one stream, packed and unpacked by the same lines on both sides.
+
+The domain, in the words of every room:
+
+* A **run** is one training. A **stream** is what one process writes for it; its **flushes** are numbered
+  1, 2, 3 ... without holes, so that (run, stream, seq) names a flush for ever and it is stored exactly once.
+* A **series** is one named sequence of numbers of a run, by batch, by epoch, or once for the whole run.
+* **Confusion counts** say, for each step, how often true class *i* was predicted as *j*. They are whole
+  numbers and sparse: only cells that are not zero travel.
+* A **step** counts the batches of one split in this run, from 1; it is never reset at an epoch.
+* A **span** names a stretch of steps: an epoch (split ``train``) or the validation pass after it (``val``).
+
+A flush is a msgpack map. Columns travel as raw little-endian bytes, so NaN, ±Inf and -0.0 keep their bits.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+VERSION = 1
+CONTENT_TYPE = "application/msgpack"
+MAX_BODY = 8 * 1024 * 1024  # bytes of one flush
+MAX_NAME = 256  # bytes of one name in UTF-8
+MAX_CLASSES = 100_000
+MAX_STEP = 2**53 - 1  # what a browser still counts exactly
+
+Split = Literal["train", "val", "test"]
+By = Literal["batch", "epoch", "run"]
+EndStatus = Literal["finished", "failed", "interrupted", "terminated"]
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_STEP)]
+Seq = Annotated[int, msgspec.Meta(ge=1, le=MAX_STEP)]
+
+STEP_DTYPE = np.dtype("<i8")
+VALUE_DTYPE = np.dtype("<f8")
+COUNT_DTYPE = np.dtype("<u4")
+
+Steps = NDArray[np.int64]
+Values = NDArray[np.float64]
+Counts = NDArray[np.uint32]
+
+_ID = re.compile(r"[0-9a-z]{8,32}")
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # can disguise a name
+
+
+class WireError(ValueError):
+    """A flush that can't be taken: ``field`` says where, the message what is wrong with it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+class Output(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One classified output of a model and the names of its classes, in the order of their indices."""
+
+    name: str
+    class_names: tuple[str, ...]
+
+
+class RunInfo(msgspec.Struct, omit_defaults=True):
+    """What is said once about a run, and again when it changes; the latest word counts."""
+
+    project: str
+    name: str
+    started_ms: Count
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
+    tags: list[str] = msgspec.field(default_factory=list)
+    notes: str = ""
+    group: str = ""
+    outputs: list[Output] = msgspec.field(default_factory=list)
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
+    epochs: Count | None = None  # planned
+    batches_per_epoch: Count | None = None
+    capture: str = ""  # what is captured of the model, and why no more, in one line
+
+
+class SeriesColumns(msgspec.Struct, omit_defaults=True):
+    """Points of one series: ``steps`` int64 [n] (epochs where ``by`` is "epoch"), ``values`` float64 [n]."""
+
+    key: str
+    split: Split
+    by: By
+    steps: bytes
+    values: bytes
+
+    @classmethod
+    def of(cls, key: str, split: Split, by: By, steps: Any, values: Any) -> SeriesColumns:
+        return cls(key, split, by, _bytes(steps, STEP_DTYPE), _bytes(values, VALUE_DTYPE))
+
+    def arrays(self) -> tuple[Steps, Values]:
+        """Steps int64 [n] and values float64 [n], read-only views of the bytes."""
+        return np.frombuffer(self.steps, STEP_DTYPE), np.frombuffer(self.values, VALUE_DTYPE)
+
+
+class ConfusionColumns(msgspec.Struct, omit_defaults=True):
+    """Confusion counts of one output: ``steps`` int64 [L], ``cells`` uint32 [L] (how many of the following
+    belong to each step), ``true``, ``predicted`` and ``counts`` uint32 [sum of cells].
+
+    The same step may come again, in this flush or a later one: counts given twice for a step add up.
+    """
+
+    output: str
+    split: Split
+    steps: bytes
+    cells: bytes
+    true: bytes
+    predicted: bytes
+    counts: bytes
+
+    @classmethod
+    def of(
+        cls, output: str, split: Split, steps: Any, cells: Any, true: Any, predicted: Any, counts: Any
+    ) -> ConfusionColumns:
+        return cls(
+            output,
+            split,
+            _bytes(steps, STEP_DTYPE),
+            _bytes(cells, COUNT_DTYPE),
+            _bytes(true, COUNT_DTYPE),
+            _bytes(predicted, COUNT_DTYPE),
+            _bytes(counts, COUNT_DTYPE),
+        )
+
+    def arrays(self) -> tuple[Steps, Counts, Counts, Counts, Counts]:
+        """Steps int64 [L], cells [L], true, predicted, counts uint32 [sum of cells], read-only views."""
+        return (
+            np.frombuffer(self.steps, STEP_DTYPE),
+            np.frombuffer(self.cells, COUNT_DTYPE),
+            np.frombuffer(self.true, COUNT_DTYPE),
+            np.frombuffer(self.predicted, COUNT_DTYPE),
+            np.frombuffer(self.counts, COUNT_DTYPE),
+        )
+
+
+class Span(msgspec.Struct, frozen=True):
+    """Epoch ``epoch`` (from 1) covers steps ``[start, stop)`` of ``split``; ``stop`` 0 while it goes on."""
+
+    split: Split
+    epoch: Seq
+    start: Seq
+    stop: Count
+
+
+class End(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The run is over. ``reason`` is one line a person can read (the type of an exception, say)."""
+
+    status: EndStatus
+    reason: str = ""
+
+
+class Flush(msgspec.Struct, omit_defaults=True):
+    """One post: everything recorded by one stream since its last flush. The first one carries ``info``."""
+
+    version: int
+    run: str
+    stream: str
+    seq: Seq
+    sent_ms: Count
+    info: RunInfo | None = None
+    series: list[SeriesColumns] = msgspec.field(default_factory=list)
+    confusion: list[ConfusionColumns] = msgspec.field(default_factory=list)
+    spans: list[Span] = msgspec.field(default_factory=list)
+    end: End | None = None
+    next_in_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 5.0  # the next flush comes within this time
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Flush)
+
+
+def encode(flush: Flush) -> bytes:
+    """The bytes of a flush, as they are posted and as they lie in the spool."""
+    return _encoder.encode(flush)
+
+
+def decode(body: bytes) -> Flush:
+    """The flush in ``body``, checked: columns of one length, counts without holes, names that can be shown.
+
+    Raises:
+        WireError: naming the field, in a sentence a person can act on.
+    """
+    try:
+        flush = _decoder.decode(body)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError("body", f"is not a flush: {error}") from None
+    if flush.version != VERSION:
+        raise WireError("version", f"is {flush.version}; this service reads {VERSION}. Upgrade the older side")
+    check_id("run", flush.run)
+    check_id("stream", flush.stream)
+    if flush.info is not None:
+        _check_info(flush.info)
+    for number, series in enumerate(flush.series):
+        _check_series(f"series[{number}]", series)
+    for number, confusion in enumerate(flush.confusion):
+        _check_confusion(f"confusion[{number}]", confusion)
+    for number, span in enumerate(flush.spans):
+        if span.stop and span.stop < span.start:
+            raise WireError(f"spans[{number}]", f"ends at {span.stop}, before it starts at {span.start}")
+    return flush
+
+
+def check_id(field: str, value: str) -> None:
+    """Ids of runs and streams: 8 to 32 digits and small letters, made by the client."""
+    if not _ID.fullmatch(value):
+        raise WireError(field, "must be 8 to 32 characters, digits and small letters only")
+
+
+def check_name(field: str, value: str) -> None:
+    """A name that can be stored on every database and shown as it is: not empty, no control characters."""
+    if not value:
+        raise WireError(field, "must not be empty")
+    if clean_name(value) != value:
+        raise WireError(field, f"must be at most {MAX_NAME} bytes, without control characters")
+
+
+def clean_name(value: object) -> str:
+    """``value`` as a name that ``check_name`` takes: what can't be shown becomes U+FFFD, the rest stays."""
+    text = "".join("\ufffd" if _unshowable(character) else character for character in str(value))
+    while len(text.encode()) > MAX_NAME:
+        text = text[:-1]
+    return text or "\ufffd"
+
+
+def _unshowable(character: str) -> bool:
+    # Cc: NUL and escape sequences. Cs: lone surrogates, which no database takes.
+    return unicodedata.category(character) in ("Cc", "Cs") or character in _BIDI
+
+
+def _check_info(info: RunInfo) -> None:
+    check_name("info.project", info.project)
+    check_name("info.name", info.name)
+    for tag in info.tags:
+        check_name("info.tags", tag)
+    if info.group:
+        check_name("info.group", info.group)
+    for text, field in ((info.notes, "info.notes"), (info.capture, "info.capture")):
+        if len(text) > 10_000 or "\0" in text:
+            raise WireError(field, "must be at most 10,000 characters, without NUL")
+    if len(info.params) > 10_000:
+        raise WireError("info.params", "must have at most 10,000 entries")
+    for key, value in (*info.params.items(), *info.environment.items()):
+        check_name("info.params", key)
+        if isinstance(value, str) and len(value) > 10_000:
+            raise WireError("info.params", f"{key!r} is longer than 10,000 characters")
+        if not isinstance(value, str | int | float | bool | None):
+            raise WireError("info.params", f"{key!r} must be a string, a number, a boolean or nothing")
+    seen = set()
+    for output in info.outputs:
+        check_name("info.outputs", output.name)
+        if output.name in seen:
+            raise WireError("info.outputs", f"{output.name!r} is there twice")
+        seen.add(output.name)
+        if not 1 <= len(output.class_names) <= MAX_CLASSES:
+            raise WireError("info.outputs", f"{output.name!r} must have 1 to {MAX_CLASSES:,} classes")
+        for class_name in output.class_names:
+            check_name("info.outputs", class_name)
+
+
+def _check_series(field: str, series: SeriesColumns) -> None:
+    check_name(f"{field}.key", series.key)
+    _whole(f"{field}.steps", series.steps, STEP_DTYPE)
+    _whole(f"{field}.values", series.values, VALUE_DTYPE)
+    steps, values = series.arrays()
+    if len(steps) != len(values):
+        raise WireError(field, f"has {len(steps)} steps but {len(values)} values")
+    _check_steps(f"{field}.steps", steps, least=0)
+
+
+def _check_confusion(field: str, confusion: ConfusionColumns) -> None:
+    check_name(f"{field}.output", confusion.output)
+    _whole(f"{field}.steps", confusion.steps, STEP_DTYPE)
+    for name in ("cells", "true", "predicted", "counts"):
+        _whole(f"{field}.{name}", getattr(confusion, name), COUNT_DTYPE)
+    steps, cells, true, predicted, counts = confusion.arrays()
+    _check_steps(f"{field}.steps", steps, least=1)
+    if len(cells) != len(steps):
+        raise WireError(f"{field}.cells", f"has {len(cells)} entries for {len(steps)} steps")
+    total = int(cells.sum(dtype=np.uint64))
+    if not total == len(true) == len(predicted) == len(counts):
+        raise WireError(
+            field,
+            f"says {total} cells, but has {len(true)} true, {len(predicted)} predicted, {len(counts)} counts",
+        )
+
+
+def _check_steps(field: str, steps: Steps, least: int) -> None:
+    if len(steps) and (int(steps.min()) < least or int(steps.max()) > MAX_STEP):
+        raise WireError(field, f"must lie between {least} and {MAX_STEP}")
+
+
+def _whole(field: str, column: bytes, dtype: np.dtype[Any]) -> None:
+    if len(column) % dtype.itemsize:
+        raise WireError(field, f"has {len(column)} bytes, not a multiple of {dtype.itemsize}; it is cut off")
+
+
+def _bytes(column: Any, dtype: np.dtype[Any]) -> bytes:
+    return np.ascontiguousarray(column, dtype=dtype).tobytes()

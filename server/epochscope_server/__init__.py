@@ -1,0 +1,1 @@
+"""epochscope, the keeping side: takes flushes in, keeps counts, answers with windows and figures."""
