@@ -1,0 +1,85 @@
+# The commands of this repository. Each installs what it needs the first time and nothing when nothing changed:
+# the files .venv/.made, .venv/.server and .venv/.dev say what has been done.
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+PYTEST := $(PY) -m pytest
+# The small build of TensorFlow exists for this one platform only.
+TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),tensorflow-cpu,tensorflow)
+FIND_TENSORFLOW := from importlib.util import find_spec as f; raise SystemExit(f("tensorflow") is None)
+FOUND_PYTHON := import sys; print("python%d.%d" % sys.version_info[:2])
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types unit keras browser wheel clean
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@echo '  PYTHON=python3.12 chooses another Python for a new $(VENV), VENV=DIR another environment.'
+
+demo: $(VENV)/.server ## Train on Fashion-MNIST and watch it in the browser; ARGS="--epochs 2 --exit"
+	@$(VENV)/bin/epochscope demo $(ARGS)
+
+test: lint types unit browser keras ## Run every check
+
+lint: $(VENV)/.dev ## Style: ruff
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/.dev frontend/node_modules/.made ## Types: mypy --strict, tsc --strict
+	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy --explicit-package-bases tests examples
+	cd frontend && npm run --silent check
+
+unit: $(VENV)/.dev ## The quick tests: no training, no browser
+	$(PYTEST) -n 2 -m "not keras and not browser and not slow" $(ARGS)
+
+keras: $(VENV)/.dev ## The tests that train real models, and the other slow ones
+	$(PYTEST) -m "(keras or slow) and not browser" $(ARGS)
+
+# Without a browser its tests are skipped, and say so; on a build machine that would hide a hole, so there it fails.
+browser: $(VENV)/.dev ## The tests that drive a real Chromium
+	@.ci/need 'command -v chromium || command -v chromium-browser || command -v google-chrome' chromium \
+		'the browser tests are skipped' || [ "$(CI)" != true ]
+	$(PYTEST) -m browser $(ARGS)
+
+wheel: $(VENV)/.dev ## Build dist/epochscope-*.whl
+	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
+	@ls -l dist/*.whl
+
+clean: ## Remove everything that was made here, the environment too
+	rm -rf $(VENV) dist build frontend/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || { echo 'There is no $(PYTHON) here. epochscope needs Python 3.11' \
+		'or later; say which one: make demo PYTHON=python3.11' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "$(PYTHON) is Python %d.%d; \
+	epochscope needs 3.11 or later. Say which one: make demo PYTHON=python3.11" % sys.version_info[:2])'
+	@.ci/need '$(PYTHON) -c "import ensurepip, venv"' \
+		"$$($(PYTHON) -c '$(FOUND_PYTHON)')-venv" 'no virtual environment can be made'
+	$(PYTHON) -m venv $$($(PYTHON) -c '$(FIND_TENSORFLOW)' && echo --system-site-packages) $(VENV)
+	@touch $@
+
+# A machine that has its own build of TensorFlow keeps it.
+define install
+	$(PIP) install -e '.[$(1)]'
+	@$(PY) -c '$(FIND_TENSORFLOW)' || { echo 'Installing $(TENSORFLOW): a few minutes, once'; \
+		$(PIP) install '$(TENSORFLOW)>=2.16'; }
+	@touch $@
+endef
+
+$(VENV)/.server: $(VENV)/.made pyproject.toml
+	$(call install,server)
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml
+	$(call install,dev)
+	@touch $(VENV)/.server
+
+frontend/node_modules/.made: frontend/package-lock.json
+	@.ci/need 'command -v npm' 'nodejs npm' 'the JavaScript can not be checked'
+	cd frontend && npm ci --no-audit --no-fund
+	@touch $@
