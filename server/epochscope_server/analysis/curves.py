@@ -63,15 +63,11 @@ def class_curves(
     classes, points = len(class_names), len(start)
     window = np.searchsorted(start, cells.step, side="right") - 1
     inside = (window >= 0) & (cells.step < stop[window]) if points else np.zeros(len(cells.step), bool)
-    window, true, predicted, count = (
-        column[inside] for column in (window, cells.true, cells.predicted, cells.count)
-    )
+    window, true, predicted, count = (column[inside] for column in (window, cells.true, cells.predicted, cells.count))
     hit = true == predicted
 
     def summed(index: Whole, chosen: np.ndarray) -> Whole:
-        flat = np.bincount(
-            index[chosen] * points + window[chosen], weights=count[chosen], minlength=classes * points
-        )
+        flat = np.bincount(index[chosen] * points + window[chosen], weights=count[chosen], minlength=classes * points)
         return flat.reshape(classes, points).astype(np.int64)  # exact: float64 counts to 2^53
 
     return ClassCurves(

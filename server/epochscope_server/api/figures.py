@@ -1,0 +1,171 @@
+"""The Plotly figure of any answer: reads as the route of that answer does, and draws it as a plain value."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from epochscope_server.api import classes, compare, confusion, series
+from epochscope_server.api.answer import ERRORS, Json
+from epochscope_server.api.classes import By, Points, Width
+from epochscope_server.api.rooms import EpochNumber, From, InRooms, OutputName, Rooms, Split, To
+from epochscope_server.api.series import SeriesBy, Smooth
+from epochscope_server.errors import InvalidError, NotFoundError
+from epochscope_server.figures.classes import classes_figure, classes_overlay_figure
+from epochscope_server.figures.compare import compare_figure
+from epochscope_server.figures.confusion import confusion_figure
+from epochscope_server.figures.series import series_figure
+from epochscope_server.store import runs as stored_runs
+
+router = APIRouter(prefix="/figures", tags=["figures"], responses=ERRORS)
+
+Theme = Annotated[Literal["light", "dark"], Query()]
+Metric = Annotated[Literal["f1", "recall", "precision"], Query()]
+Normalise = Annotated[Literal["none", "true", "predicted"], Query(description="counts, or shares of a row or column")]
+OneRun = Annotated[str | None, Query(description="a run's id")]
+Runs = Annotated[
+    str | None, Query(description="several ids with commas between, drawn over each other", max_length=300)
+]
+Focus = Annotated[
+    str | None,
+    Query(description="class indices with commas between; left out: the worst three", max_length=200),
+]
+
+SPLITS = ("train", "val", "test")
+MAX_POINTS = 2000  # of one drawn series: about two to a pixel
+
+
+class Figure(BaseModel):
+    """What `Plotly.react` and `plotly.graph_objects.Figure` take."""
+
+    data: list[dict[str, Any]]
+    layout: dict[str, Any]
+
+
+@router.get("/classes", response_model=Figure)
+def classes_route(
+    rooms: InRooms,
+    run: OneRun = None,
+    runs: Runs = None,
+    split: Split = "train",
+    metric: Metric = "f1",
+    by: By = "batch",
+    from_: From = None,
+    to: To = None,
+    points: Points = None,
+    width: Width = None,
+    focus: Focus = None,
+    theme: Theme = "light",
+    output: OutputName = None,
+) -> Json:
+    """Curves of each class with 95 % bands; of several runs, the classes in focus over each other."""
+    uids = _uids(run, runs)
+    curves = [classes.read(rooms, uid, split, by, from_, to, points, width, output) for uid in uids]
+    chosen = _focus(focus, len(curves[0].class_names))
+    if runs is None:
+        return Json(classes_figure(curves[0], metric=metric, focus=chosen, theme=theme))
+    if any(one.class_names != curves[0].class_names for one in curves):
+        raise InvalidError("other_classes", "The runs do not have the same classes in the same order", "runs")
+    named = list(zip(_names(rooms, uids), curves, strict=True))
+    return Json(classes_overlay_figure(named, metric=metric, focus=chosen, theme=theme))
+
+
+@router.get("/confusion", response_model=Figure)
+def confusion_route(
+    rooms: InRooms,
+    run: Annotated[str, Query(description="a run's id")],
+    split: Split = "train",
+    from_: From = None,
+    to: To = None,
+    epoch: EpochNumber = None,
+    normalise: Normalise = "none",
+    theme: Theme = "light",
+    output: OutputName = None,
+) -> Json:
+    """The confusion matrix of a window as a heatmap: true on y, predicted on x."""
+    found = confusion.read(rooms, run, split, from_, to, epoch, output)
+    return Json(confusion_figure(found, normalise=normalise, theme=theme))
+
+
+@router.get("/compare", response_model=Figure)
+def compare_route(
+    rooms: InRooms,
+    runs: compare.TwoRuns,
+    split: Split = "val",
+    from_: From = None,
+    to: To = None,
+    epoch: EpochNumber = None,
+    normalise: Normalise = "true",
+    theme: Theme = "light",
+    output: OutputName = None,
+) -> Json:
+    """The matrix of the second run minus that of the first."""
+    uids = compare.several(runs)
+    if len(uids) != 2:
+        raise InvalidError("two_runs_needed", "A difference is of two runs; name two ids with a comma between", "runs")
+    first, second = compare.pair(rooms, uids, split, from_, to, epoch, output)
+    name_a, name_b = _names(rooms, uids)
+    return Json(compare_figure((name_a, first), (name_b, second), normalise=normalise, theme=theme))
+
+
+@router.get("/series", response_model=Figure)
+def series_route(
+    rooms: InRooms,
+    keys: Annotated[str, Query(description="names with commas between")],
+    run: OneRun = None,
+    runs: Runs = None,
+    split: Annotated[str, Query(description="train, val, test, or several with commas between")] = "train",
+    by: SeriesBy = "batch",
+    from_: From = None,
+    to: To = None,
+    points: Annotated[int, Query(ge=1, le=MAX_POINTS)] = 600,
+    smooth: Smooth = 0.0,
+    theme: Theme = "light",
+) -> Json:
+    """Scalar series over each other; a series that a run or split does not have is left out."""
+    splits = split.split(",")
+    if unknown := [name for name in splits if name not in SPLITS]:
+        raise InvalidError("unknown_split", f"{unknown[0]!r} is no split; they are {', '.join(SPLITS)}", "split")
+    uids = _uids(run, runs)
+    names = _names(rooms, uids) if runs is not None else [""]
+    wanted = [name for name in keys.split(",") if name]
+    drawn = []
+    for uid, name in zip(uids, names, strict=True):
+        for one in splits:
+            for key in wanted:
+                try:
+                    found = series.read(rooms, uid, one, [key], by, from_, to, points, smooth)
+                except NotFoundError as error:
+                    if error.code != "unknown_series":
+                        raise
+                    continue
+                drawn += [(name, points_of) for points_of in found]
+    return Json(series_figure(drawn, theme=theme))
+
+
+def _uids(run: str | None, runs: str | None) -> list[str]:
+    if (run is None) == (runs is None):
+        raise InvalidError("run_needed", "Name one run with run=, or several with runs=", "run")
+    return [run] if run is not None else compare.several(runs or "")
+
+
+def _names(rooms: Rooms, uids: list[str]) -> list[str]:
+    """The runs' names; where two are the same, the start of the id tells them apart."""
+    with rooms.database.read() as connection:
+        names = [str(stored_runs.get(connection, uid)["name"]) for uid in uids]
+    return [f"{name} · {uid[:4]}" if names.count(name) > 1 else name for name, uid in zip(names, uids, strict=True)]
+
+
+def _focus(focus: str | None, classes: int) -> list[int] | None:
+    if not focus:
+        return None
+    indices = []
+    for part in focus.split(","):
+        if not part.isdecimal() or int(part) >= classes:
+            raise InvalidError(
+                "unknown_class", f"focus takes indices of classes, 0 to {classes - 1}; not {part!r}", "focus"
+            )
+        indices.append(int(part))
+    return list(dict.fromkeys(indices))

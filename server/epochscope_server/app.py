@@ -1,0 +1,59 @@
+"""Puts the rooms together: store, routes, errors, page, and the guard around them all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from epochscope import __version__
+from epochscope_web import STATIC
+from fastapi import APIRouter, FastAPI
+
+from epochscope_server.api import classes, compare, confusion, figures, flushes, health, live, runs, series
+from epochscope_server.api.answer import add_error_handlers
+from epochscope_server.api.rooms import Rooms
+from epochscope_server.guard import App, Guard
+from epochscope_server.pages import pages
+from epochscope_server.settings import Settings
+from epochscope_server.store.database import Database
+from epochscope_server.store.writer import Writer
+
+DESCRIPTION = """Counts, rates and figures of Keras trainings, batch by batch.
+
+Windows are half-open ranges of steps `[from, to)`; steps count the batches of a split from 1. Left open, a window
+means the whole run; what lies outside the run is clipped. Errors are `{"error": {"code", "message", "field"}}`.
+"""
+
+
+def create_app(settings: Settings) -> App:
+    """The service over the store in ``settings.data_dir``, which it holds until it is shut down.
+
+    Raises:
+        StartError: the store can't be used; the message says why and what to do.
+    """
+    database = Database(settings.data_dir)
+    writer = Writer(database.writer)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        writer.close()
+        database.close()
+
+    app = FastAPI(
+        title="epochscope",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # the page of FastAPI loads its scripts from elsewhere; ours is served by `pages`
+        redoc_url=None,
+    )
+    app.state.rooms = Rooms(database, writer, live.Pulse())
+    v1 = APIRouter(prefix="/api/v1")
+    for noun in (health, runs, flushes, series, confusion, classes, compare, figures, live):
+        v1.include_router(noun.router)
+    app.include_router(v1)
+    app.include_router(pages(STATIC))
+    add_error_handlers(app)
+    return Guard(app, settings.public_url)

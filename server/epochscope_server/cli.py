@@ -1,0 +1,179 @@
+"""The commands of the service: serve, open, runs."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import webbrowser
+from typing import Any
+
+import uvicorn
+
+from epochscope_server import settings
+from epochscope_server.app import create_app
+from epochscope_server.errors import StartError
+from epochscope_server.settings import Settings
+
+DEFAULT_URL = "http://127.0.0.1:7010"
+
+
+def add_commands(commands: Any) -> None:
+    """Add the service's commands to the ``epochscope`` command; each sets ``run``, a function of the arguments."""
+    serve = commands.add_parser(
+        "serve",
+        help="start the service and its page",
+        description="Start the service: it takes what callbacks send, keeps it, and serves the page.",
+        epilog="examples:\n  epochscope serve\n  epochscope serve --port 8000 --data-dir ./runs --no-browser\n"
+        "  epochscope serve --host 0.0.0.0 --public-url https://scope.example.org",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    settings.add_arguments(serve)
+    serve.set_defaults(run=_serve)
+    show = commands.add_parser(
+        "open",
+        help="open the page of a running service in a browser",
+        epilog="example:\n  epochscope open",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    show.set_defaults(run=_open)
+    listing = commands.add_parser(
+        "runs",
+        help="list the runs that a service keeps",
+        epilog="examples:\n  epochscope runs\n  epochscope runs --project mnist --json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    listing.add_argument("--project", help="only of this project")
+    listing.add_argument("--limit", type=int, default=20, help="how many, newest first (default: 20)")
+    listing.add_argument("--json", action="store_true", help="the service's answer as it is")
+    listing.set_defaults(run=_runs)
+    for command in (show, listing):
+        command.add_argument("--url", help=f"the service (default: $EPOCHSCOPE_URL, else {DEFAULT_URL})")
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        chosen = settings.read(vars(arguments))
+        listener = _listen(chosen)
+        app = create_app(chosen)
+    except StartError as error:
+        print(f"epochscope: {error}", file=sys.stderr)
+        return 1
+    url = chosen.public_url or _url(chosen.host, listener.getsockname()[1])
+    print(f"epochscope: {url}  (data in {chosen.data_dir}; Ctrl-C ends it)", flush=True)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http="h11",  # strict about duplicate headers, which the guard relies on
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=512,
+            timeout_graceful_shutdown=3,
+            h11_max_incomplete_event_size=16_384,
+        )
+    )
+    if not chosen.no_browser:
+        threading.Thread(target=_open_when_up, args=(server, url), daemon=True).start()
+    # uvicorn shuts down in order and then passes the signal on; an operator's Ctrl-C is no error.
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    return 0
+
+
+def _listen(chosen: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in chosen.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((chosen.host, chosen.port))
+    except OSError as error:
+        listener.close()
+        raise StartError(
+            f"can't listen on {chosen.host} port {chosen.port}: {error.strerror}. "
+            "Is epochscope running already (`epochscope open`)? Else choose another --port, or 0 for a free one"
+        ) from None
+    return listener
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _open_when_up(server: uvicorn.Server, url: str) -> None:
+    while not server.started:
+        time.sleep(0.05)
+    _browse(url)
+
+
+def _browse(url: str) -> bool:
+    # Without a display, webbrowser would start a text browser in the terminal of the service.
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False
+    return webbrowser.open(url)
+
+
+def _open(arguments: argparse.Namespace) -> int:
+    url = _service(arguments)
+    if _ask(f"{url}/api/v1/health") is None:
+        return 1
+    if not _browse(url):
+        print(f"epochscope: no browser found here; open {url} where you have one")
+    return 0
+
+
+def _runs(arguments: argparse.Namespace) -> int:
+    query: dict[str, Any] = {"limit": arguments.limit}
+    if arguments.project:
+        query["project"] = arguments.project
+    answer = _ask(f"{_service(arguments)}/api/v1/runs?{urllib.parse.urlencode(query)}")
+    if answer is None:
+        return 1
+    if arguments.json:
+        print(json.dumps(answer, indent=2))
+        return 0
+    for run in answer["runs"]:
+        began = time.strftime("%Y-%m-%d %H:%M", time.localtime(run["created_ms"] / 1000))
+        steps = run["steps"].get("train", 0)
+        print(f"{run['id']}  {run['status']:<11}  {began}  {steps:>9,} steps  {run['project']} / {run['name']}")
+    if not answer["runs"]:
+        print("no runs yet")
+    return 0
+
+
+def _service(arguments: argparse.Namespace) -> str:
+    return str(arguments.url or os.environ.get("EPOCHSCOPE_URL") or DEFAULT_URL).rstrip("/")
+
+
+def _ask(url: str) -> Any:
+    """The service's answer, or None after saying on stderr why there is none."""
+    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+        print(
+            f"epochscope: {url} is no address of a service; it starts with http:// or https://",
+            file=sys.stderr,
+        )
+        return None
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  the scheme is checked above
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        try:
+            why = json.load(error)["error"]["message"]
+        except (ValueError, KeyError, TypeError):
+            why = f"status {error.code}"
+        print(f"epochscope: {url} says: {why}", file=sys.stderr)
+    except (OSError, ValueError) as error:
+        print(f"epochscope: no service at {url} ({error}); start one with `epochscope serve`", file=sys.stderr)
+    return None

@@ -1,0 +1,108 @@
+"""The door of a flush: stored exactly once, identified by (run, stream, seq), acknowledged once it is durable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import sqlalchemy as sa
+from epochscope import wire
+
+from epochscope_server.errors import ConflictError, GoneError, InvalidError
+from epochscope_server.store import runs, sealer
+from epochscope_server.store.schema import deleted_run, flush, stream
+
+
+@dataclass(frozen=True)
+class Appended:
+    """``acked``: every seq up to this one is stored. ``change`` is None when nothing new came (a repetition)."""
+
+    acked: int
+    change: runs.Change | None
+
+
+def append(connection: sa.Connection, posted: wire.Flush, crc32: int, now_ms: int) -> Appended:
+    """Store one flush, or find that it is stored already.
+
+    Raises:
+        GoneError: the run was deleted.
+        ConflictError: ``out_of_order`` with the ``expected`` seq; ``conflict`` when this seq is stored already
+            with other content (a copied spool, say), so that the client must open a new stream.
+        InvalidError: what it says can't be true of this run, such as a class it does not have.
+    """
+    if connection.scalar(sa.select(deleted_run.c.uid).where(deleted_run.c.uid == posted.run)):
+        raise GoneError("run_deleted", f"Run {posted.run} was deleted; what is still sent of it is not kept")
+    known = runs.find(connection, posted.run)
+    found = None
+    if known is not None:
+        chosen = sa.select(stream).where(stream.c.run_id == known["id"], stream.c.uid == posted.stream)
+        found = connection.execute(chosen).first()
+    expected = found.next_seq if found else 1
+    if known is not None and found is not None and posted.seq < expected:
+        stored = connection.scalar(
+            sa.select(flush.c.crc32).where(
+                flush.c.run_id == known["id"], flush.c.stream_id == found.stream_id, flush.c.seq == posted.seq
+            )
+        )
+        if stored != crc32:
+            raise ConflictError(
+                "conflict",
+                f"Flush {posted.seq} of this stream is stored with other content; open a new stream",
+                "seq",
+            )
+        return Appended(expected - 1, None)
+    if posted.seq > expected:
+        raise ConflictError(
+            "out_of_order",
+            f"Flush {expected} of this stream must come before {posted.seq}",
+            "seq",
+            expected=expected,
+        )
+    if known is None:
+        if posted.info is None:
+            raise InvalidError("unknown_run", f"Run {posted.run} is not known; its first flush must carry info", "info")
+        known = runs.create(connection, posted.run, posted.info, now_ms)
+    check_classes(posted, known["outputs"])
+    if found is None:
+        ordinal = connection.scalar(sa.select(sa.func.count()).where(stream.c.run_id == known["id"])) or 0
+        connection.execute(
+            stream.insert().values(run_id=known["id"], stream_id=ordinal, uid=posted.stream, next_seq=posted.seq + 1)
+        )
+    else:
+        ordinal = found.stream_id
+        connection.execute(
+            stream.update()
+            .where(stream.c.run_id == known["id"], stream.c.stream_id == ordinal)
+            .values(next_seq=posted.seq + 1)
+        )
+    connection.execute(
+        flush.insert().values(run_id=known["id"], stream_id=ordinal, seq=posted.seq, crc32=crc32, received_ms=now_ms)
+    )
+    return Appended(posted.seq, sealer.seal(connection, known, posted, now_ms))
+
+
+def check_classes(posted: wire.Flush, outputs: list[dict[str, list[str]]]) -> None:
+    """Counts name only outputs and classes that the run has (or that this very flush introduces)."""
+    sizes = {str(output["name"]): len(output["class_names"]) for output in outputs}
+    if posted.info is not None:
+        for output in posted.info.outputs:
+            if sizes.get(output.name, 0) > len(output.class_names):
+                raise InvalidError(
+                    "classes_changed",
+                    f"Output {output.name!r} had {sizes[output.name]} classes; it can't have fewer",
+                    "info.outputs",
+                )
+            sizes[output.name] = len(output.class_names)
+    for number, columns in enumerate(posted.confusion):
+        field = f"confusion[{number}]"
+        if columns.output not in sizes:
+            raise InvalidError("unknown_output", f"The run has no output {columns.output!r}", f"{field}.output")
+        _, _, true, predicted, _ = columns.arrays()
+        for name, column in (("true", true), ("predicted", predicted)):
+            if len(column) and int(np.max(column)) >= sizes[columns.output]:
+                raise InvalidError(
+                    "class_out_of_range",
+                    f"Class {int(np.max(column))} does not exist: output {columns.output!r} has "
+                    f"{sizes[columns.output]} classes, 0 to {sizes[columns.output] - 1}",
+                    f"{field}.{name}",
+                )

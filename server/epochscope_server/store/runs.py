@@ -1,0 +1,273 @@
+"""Runs at rest: made by their first flush, restated by later ones, listed, renamed, deleted."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from epochscope import wire
+
+from epochscope_server.errors import InvalidError, NotFoundError
+from epochscope_server.store.schema import OWNED, deleted_run, run, run_tag, series, span
+
+SILENT_AFTER = 3  # promised flushes that did not come
+LOST_AFTER_MS = 60_000
+SORTS = {"created": run.c.created_ms, "name": run.c.name, "heard": run.c.heard_ms, "project": run.c.project}
+MAX_PAGE = 500
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a viewer is told: run ``uid`` is at revision ``rev``; ``number`` grows over all runs."""
+
+    number: int
+    uid: str
+    rev: int
+    status: str
+
+
+def next_change(connection: sa.Connection) -> int:
+    latest = [connection.scalar(sa.select(sa.func.max(table.c.change))) or 0 for table in (run, deleted_run)]
+    return max(latest) + 1
+
+
+def create(connection: sa.Connection, uid: str, info: wire.RunInfo, now_ms: int) -> Row:
+    connection.execute(
+        run.insert().values(
+            uid=uid, project=info.project, name=info.name, status="running", reason="",
+            created_ms=now_ms, started_ms=info.started_ms, heard_ms=now_ms, next_ms=5_000, ended_ms=None,
+            params={}, environment={}, notes=info.notes, group=info.group, archived=False,
+            epochs=None, batches_per_epoch=None, capture="", outputs=[], steps={}, last={},
+            named_by_viewer=False, rev=0, change=0,
+        )
+    )  # fmt: skip
+    created = get(connection, uid)
+    set_tags(connection, created["id"], info.tags)
+    return created
+
+
+def restate(connection: sa.Connection, known: Row, info: wire.RunInfo) -> Row:
+    """The callback's latest word on its run; outputs are added, never taken away, since counts refer to them."""
+    outputs = {output["name"]: output for output in known["outputs"]}
+    for output in info.outputs:
+        outputs[output.name] = {"name": output.name, "class_names": list(output.class_names)}
+    values: dict[str, Any] = {
+        "params": json_safe(info.params),
+        "environment": info.environment,
+        "epochs": info.epochs,
+        "batches_per_epoch": info.batches_per_epoch,
+        "capture": info.capture,
+        "outputs": list(outputs.values()),
+    }
+    if not known["named_by_viewer"]:
+        values |= {"name": info.name}
+    connection.execute(run.update().where(run.c.id == known["id"]).values(**values))
+    return {**known, **values}
+
+
+def touch(
+    connection: sa.Connection,
+    known: Row,
+    posted: wire.Flush,
+    steps: Mapping[str, int],
+    last: Mapping[str, Mapping[str, Any]],
+    now_ms: int,
+) -> Change:
+    """The run was heard of: its steps, last values and state after ``posted``."""
+    end = posted.end
+    change = Change(next_change(connection), known["uid"], known["rev"] + 1, end.status if end else "running")
+    connection.execute(
+        run.update()
+        .where(run.c.id == known["id"])
+        .values(
+            steps=steps,
+            last=last,
+            heard_ms=now_ms,
+            next_ms=int(posted.next_in_s * 1000),
+            status=change.status,
+            reason=end.reason if end else "",
+            ended_ms=now_ms if end else None,
+            rev=change.rev,
+            change=change.number,
+        )
+    )
+    return change
+
+
+def find(connection: sa.Connection, uid: str) -> Row | None:
+    """The row of run ``uid``, if there is one."""
+    found = connection.execute(sa.select(run).where(run.c.uid == uid)).mappings().first()
+    return None if found is None else _row(found)
+
+
+def get(connection: sa.Connection, uid: str) -> Row:
+    """The row of run ``uid``.
+
+    Raises:
+        NotFoundError: there is none of this id.
+    """
+    found = find(connection, uid)
+    if found is None:
+        raise NotFoundError("unknown_run", "There is no run of this id; GET /api/v1/runs lists those there are", "run")
+    return found
+
+
+def tags(connection: sa.Connection, run_ids: Sequence[int]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {run_id: [] for run_id in run_ids}
+    chosen = sa.select(run_tag).where(run_tag.c.run_id.in_(run_ids)).order_by(run_tag.c.tag)
+    for run_id, tag in connection.execute(chosen):
+        found[run_id].append(tag)
+    return found
+
+
+def series_of(connection: sa.Connection, run_id: int) -> list[dict[str, str]]:
+    """The names of the run's series, in the order in which they first came."""
+    chosen = sa.select(series.c.key, series.c.split, series.c.by).where(series.c.run_id == run_id)
+    return [dict(row) for row in connection.execute(chosen.order_by(series.c.series_id)).mappings()]
+
+
+def latest_epochs(connection: sa.Connection, run_ids: Sequence[int]) -> dict[int, int]:
+    chosen = sa.select(span.c.run_id, sa.func.max(span.c.epoch)).where(span.c.run_id.in_(run_ids))
+    return dict(connection.execute(chosen.group_by(span.c.run_id)).tuples().all())
+
+
+def status(row: Row, now_ms: int, since_ms: int) -> str:
+    """The state as it is now: a run that does not end and is not heard of is first silent, then lost.
+
+    ``since_ms`` is the start of the service: while it was away, nobody could be heard.
+    """
+    if row["status"] != "running":
+        return str(row["status"])
+    silence = now_ms - max(row["heard_ms"], since_ms)
+    if silence > max(LOST_AFTER_MS, SILENT_AFTER * row["next_ms"]):
+        return "lost"
+    return "silent" if silence > SILENT_AFTER * row["next_ms"] else "running"
+
+
+def page(
+    connection: sa.Connection,
+    *,
+    project: str | None,
+    q: str | None,
+    tag: str | None,
+    statuses: Sequence[str],
+    archived: bool,
+    sort: str,
+    limit: int,
+    cursor: str | None,
+    now_ms: int,
+    since_ms: int,
+) -> tuple[list[Row], str | None]:
+    """One page of runs and the cursor of the next; ``sort`` is one of SORTS, with "-" before it descending."""
+    column = SORTS.get(sort.removeprefix("-"))
+    if column is None:
+        raise InvalidError(
+            "unknown_sort", f"sort must be one of {', '.join(SORTS)}, with - before it to reverse", "sort"
+        )
+    down = sort.startswith("-")
+    chosen = sa.select(run).where(run.c.archived == archived)
+    if project is not None:
+        chosen = chosen.where(run.c.project == project)
+    if q:
+        chosen = chosen.where(
+            sa.or_(
+                *(run.c[name].icontains(q, autoescape=True) for name in ("name", "project", "notes", "uid", "group"))
+            )
+        )
+    if tag is not None:
+        chosen = chosen.where(run.c.id.in_(sa.select(run_tag.c.run_id).where(run_tag.c.tag == tag)))
+    if statuses:
+        chosen = chosen.where(sa.or_(*(_has_status(name, now_ms, since_ms) for name in statuses)))
+    if cursor is not None:
+        value, uid = _read_cursor(cursor, column)
+        place, here = sa.tuple_(column, run.c.uid), sa.tuple_(sa.literal(value), sa.literal(uid))
+        chosen = chosen.where(place < here if down else place > here)
+    order = (column.desc(), run.c.uid.desc()) if down else (column.asc(), run.c.uid.asc())
+    rows = [_row(one) for one in connection.execute(chosen.order_by(*order).limit(limit + 1)).mappings()]
+    if len(rows) <= limit:
+        return rows, None
+    rest = rows[limit - 1]
+    return rows[:limit], _write_cursor(rest[column.name], rest["uid"])
+
+
+def amend(connection: sa.Connection, uid: str, changes: Mapping[str, Any]) -> Change:
+    """What a viewer changes of a run: name, notes, archived, tags."""
+    known = get(connection, uid)
+    values = {name: value for name, value in changes.items() if name != "tags"}
+    if "name" in values:
+        values["named_by_viewer"] = True
+    if "tags" in changes:
+        set_tags(connection, known["id"], changes["tags"])
+    change = Change(next_change(connection), uid, known["rev"] + 1, known["status"])
+    connection.execute(
+        run.update().where(run.c.id == known["id"]).values(**values, rev=change.rev, change=change.number)
+    )
+    return change
+
+
+def delete(connection: sa.Connection, uid: str, now_ms: int) -> Change:
+    """Take a run and all it owns away, and remember that, so that a late flush does not bring it back."""
+    known = get(connection, uid)
+    change = Change(next_change(connection), uid, known["rev"] + 1, "deleted")
+    for table in OWNED:
+        connection.execute(table.delete().where(table.c.run_id == known["id"]))
+    connection.execute(run.delete().where(run.c.id == known["id"]))
+    connection.execute(deleted_run.insert().values(uid=uid, deleted_ms=now_ms, change=change.number))
+    return change
+
+
+def changed_since(connection: sa.Connection, number: int) -> list[Change]:
+    chosen = sa.select(run.c.change, run.c.uid, run.c.rev, run.c.status).where(run.c.change > number)
+    return [Change(*row) for row in connection.execute(chosen.order_by(run.c.change))]
+
+
+def set_tags(connection: sa.Connection, run_id: int, names: Sequence[str]) -> None:
+    connection.execute(run_tag.delete().where(run_tag.c.run_id == run_id))
+    for tag in dict.fromkeys(names):
+        connection.execute(run_tag.insert().values(run_id=run_id, tag=tag))
+
+
+def json_safe(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Params as JSON keeps them: numbers that are not finite become the strings NaN, Infinity, -Infinity."""
+    words = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+    return {key: words.get(str(value), value) if isinstance(value, float) else value for key, value in params.items()}
+
+
+def _row(found: sa.RowMapping) -> Row:
+    return {str(name): value for name, value in found.items()}
+
+
+def _has_status(name: str, now_ms: int, since_ms: int) -> sa.ColumnElement[bool]:
+    if name not in ("running", "silent", "lost"):
+        return run.c.status == name
+    heard = sa.case((run.c.heard_ms < since_ms, since_ms), else_=run.c.heard_ms)
+    silent_ms = SILENT_AFTER * run.c.next_ms
+    lost_ms = sa.case((silent_ms < LOST_AFTER_MS, LOST_AFTER_MS), else_=silent_ms)
+    silence = now_ms - heard
+    how = {
+        "running": silence <= silent_ms,
+        "silent": sa.and_(silence > silent_ms, silence <= lost_ms),
+        "lost": silence > lost_ms,
+    }
+    return sa.and_(run.c.status == "running", how[name])
+
+
+def _write_cursor(value: Any, uid: str) -> str:
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode((value, uid))).decode()
+
+
+def _read_cursor(cursor: str, column: sa.Column[Any]) -> tuple[Any, str]:
+    try:
+        value, uid = msgspec.msgpack.decode(base64.urlsafe_b64decode(cursor), type=tuple[int | str, str])
+    except (binascii.Error, msgspec.DecodeError, ValueError):
+        raise InvalidError("bad_cursor", "cursor must be what the page before gave as next", "cursor") from None
+    if not isinstance(value, column.type.python_type):
+        raise InvalidError("bad_cursor", "cursor belongs to another order; start again without it", "cursor")
+    return value, uid

@@ -1,0 +1,144 @@
+"""Every table on one page. Run ids come first in every key, so that a run lies together and can be moved whole."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only where the key is called INTEGER.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("uid", Text, nullable=False, unique=True),  # made by the client, shown everywhere
+    Column("project", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False),  # as told: running, or how it ended; silence is judged when asked
+    Column("reason", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("heard_ms", BigInteger, nullable=False),  # last flush, by the clock of the service
+    Column("next_ms", BigInteger, nullable=False),  # the next one was promised within this time
+    Column("ended_ms", BigInteger),
+    Column("params", JSON, nullable=False),
+    Column("environment", JSON, nullable=False),
+    Column("notes", Text, nullable=False),
+    Column("group", Text, nullable=False),
+    Column("archived", Boolean, nullable=False),
+    Column("epochs", BigInteger),
+    Column("batches_per_epoch", BigInteger),
+    Column("capture", Text, nullable=False),
+    Column("outputs", JSON, nullable=False),  # [{"name", "class_names"}]
+    Column("steps", JSON, nullable=False),  # {split: last step}
+    Column("last", JSON, nullable=False),  # {by: {key: last value}}, what the list of runs shows
+    Column("named_by_viewer", Boolean, nullable=False),  # a rename in the browser outlives the callback's word
+    Column("rev", BigInteger, nullable=False),  # grows with every flush and every change
+    Column("change", BigInteger, nullable=False),  # grows over all runs: the id of a live event
+    Index(None, "project", "created_ms"),
+    Index(None, "created_ms"),
+    Index(None, "change"),
+)
+
+run_tag = Table(
+    "run_tag",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True),
+    Column("tag", Text, primary_key=True),
+    Index(None, "tag"),
+)
+
+deleted_run = Table(
+    "deleted_run",
+    metadata,
+    Column("uid", Text, primary_key=True),
+    Column("deleted_ms", BigInteger, nullable=False),
+    Column("change", BigInteger, nullable=False),
+)
+
+stream = Table(
+    "stream",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True),
+    Column("stream_id", Integer, primary_key=True),
+    Column("uid", Text, nullable=False),
+    Column("next_seq", BigInteger, nullable=False),
+    UniqueConstraint("run_id", "uid"),
+)
+
+flush = Table(
+    "flush",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True),
+    Column("stream_id", Integer, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("crc32", BigInteger, nullable=False),  # tells a repeated flush from another one of its number
+    Column("received_ms", BigInteger, nullable=False),
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True),
+    Column("series_id", Integer, primary_key=True),
+    Column("split", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    UniqueConstraint("run_id", "split", "by", "key"),
+)
+
+series_chunk = Table(
+    "series_chunk",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True),
+    Column("series_id", Integer, primary_key=True),
+    Column("chunk", BigInteger, primary_key=True),
+    Column("step_min", BigInteger, nullable=False),
+    Column("step_max", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+confusion_chunk = Table(
+    "confusion_chunk",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True),
+    Column("output_id", SmallInteger, primary_key=True),
+    Column("split", Text, primary_key=True),
+    Column("chunk", BigInteger, primary_key=True),
+    Column("step_min", BigInteger, nullable=False),
+    Column("step_max", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+span = Table(
+    "span",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True),
+    Column("split", Text, primary_key=True),
+    Column("epoch", BigInteger, primary_key=True),
+    Column("start", BigInteger, nullable=False),
+    Column("stop", BigInteger, nullable=False),  # 0 while the epoch goes on
+)
+
+# What a run owns, in the order in which it is deleted.
+OWNED = (flush, series_chunk, confusion_chunk, span, series, stream, run_tag)

@@ -1,0 +1,51 @@
+"""The window ``[from, to)`` that a viewer looks at: read from a query, clipped to the run, cut into points."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from epochscope_server.analysis.rates import Whole
+from epochscope_server.errors import InvalidError
+
+LEAST_WIDTH = 25  # steps of an unasked point: fewer hold too little support to say anything
+MOST_POINTS = 400  # unasked points, about one to a pixel or two
+_ROUND = (1, 2, 5)
+
+
+def clip(start: int | None, stop: int | None, last: int) -> tuple[int, int]:
+    """The part of ``[start, stop)`` inside steps 1 to ``last``; None is an open end.
+
+    Raises:
+        InvalidError: a window that is reversed or empty as it was asked for.
+    """
+    if start is not None and stop is not None and start >= stop:
+        raise InvalidError("empty_window", f"from must be less than to; {start} to {stop} holds no step", "from")
+    if stop is not None and stop < 1:
+        raise InvalidError("empty_window", f"to must be greater than 1, since steps count from 1; not {stop}", "to")
+    end = last + 1
+    return min(max(start or 1, 1), end), min(stop if stop is not None else end, end)
+
+
+def cut(start: int, stop: int, points: int | None, width: int | None) -> tuple[Whole, Whole]:
+    """Starts and stops, int64 [P], of consecutive windows: ``width`` steps each, or at most ``points`` of them.
+
+    Asked for neither, windows have a round width of at least LEAST_WIDTH steps, so that they stay the same
+    while a run grows.
+    """
+    total = stop - start
+    if width is None:
+        width = -(-total // points) if points is not None else _round_width(total)
+    edges = np.arange(start, stop, max(width, 1), dtype=np.int64)
+    return edges, np.minimum(edges + max(width, 1), stop)
+
+
+def _round_width(total: int) -> int:
+    wanted = max(LEAST_WIDTH, -(-total // MOST_POINTS))
+    if wanted == LEAST_WIDTH:
+        return LEAST_WIDTH
+    scale = 10
+    while True:
+        for step in _ROUND:
+            if step * scale >= wanted:
+                return step * scale
+        scale *= 10
