@@ -1,0 +1,249 @@
+"""The confusion matrix as a heatmap: the true class on y, the predicted one on x, the first class on top.
+
+The healthy diagonal has a quiet scale of its own, so that it does not drown what is confused; the ink of a
+confusion grows with the square root of its share, so that small ones are seen; where nothing was confused
+there is no ink at all.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epochscope_server.analysis.confusion import Confusion
+from epochscope_server.analysis.rates import Numbers, Whole
+from epochscope_server.figures import columns, text
+from epochscope_server.figures.frame import Figure, axis, empty_figure, layout
+from epochscope_server.figures.palette import INKS, Inks, Theme, rooted
+
+Normalise = Literal["none", "true", "predicted"]
+
+TEXT_FINE = 12  # up to so many classes, one decimal in each cell
+TEXT_COARSE = 20  # up to so many, whole percents
+GAPS = 40  # above, Plotly draws cells with gaps between them slowly
+HOVER_ALL = 60  # above, only cells that are not zero have hover text
+HOVER_NONE = 200  # above, no cell has
+LARGEST = 12  # confusions named in layout.meta
+
+UNITS = {"none": "predictions", "true": "share of the true class", "predicted": "share of the predicted class"}
+HOVER = "%{hovertext}<extra></extra>"
+HOVER_PLACE = "true class %{y:d}, predicted %{x:d}: %{z}<extra></extra>"
+
+
+def confusion_figure(confusion: Confusion, *, normalise: str = "none", theme: Theme = "light") -> Figure:
+    """The matrix of ``confusion`` as counts ("none"), shares of the true class ("true") or of the predicted one.
+
+    A share over nothing (a class that did not occur, or was never predicted) is a gap. ``layout.meta`` gives the
+    window, the number of predictions and the largest confusions with their shares of the true class.
+    """
+    counts = confusion.counts
+    total = int(counts.sum())
+    if total == 0:
+        return empty_figure("No predictions in this window.", theme)
+    inks = INKS[theme]
+    shown = shares(counts, normalise)
+    names = confusion.class_names
+    top = _top(shown, normalise)
+    off, on = apart(shown)
+    cells = hover_texts(counts, names)
+    data = [
+        {
+            **cell_trace(off, cells, in_cells(off, counts, normalise), len(names)),
+            "name": "confused",
+            "zmin": 0,
+            "zmax": top,
+            "colorscale": rooted(inks.error),
+            "colorbar": colorbar(inks, UNITS[normalise], ",d" if normalise == "none" else ".0%"),
+        },
+        {
+            **cell_trace(on, cells, in_cells(on, counts, normalise), len(names)),
+            "name": "right",
+            "zmin": 0,
+            "zmax": float(counts.diagonal().max() or 1) if normalise == "none" else 1,
+            "colorscale": [[0, inks.healthy[0]], [1, inks.healthy[1]]],
+            "showscale": False,
+        },
+    ]
+    largest = _largest(confusion)
+    return {
+        "data": data,
+        "layout": layout(
+            inks,
+            "confusion",
+            **class_axes(names, inks),
+            margin={"l": 30, "r": 8, "t": 8, "b": 30},
+            dragmode="zoom",
+            meta={
+                "split": confusion.split,
+                "from": confusion.start,
+                "to": confusion.stop,
+                "epoch": confusion.epoch,
+                "total": total,
+                "right": int(counts.trace()),
+                "largest": largest,
+                "summary": _summary(confusion, total, largest),
+            },
+        ),
+    }
+
+
+def shares(counts: Whole, normalise: str) -> Numbers:
+    """Counts, or their shares of the row's or the column's sum; NaN where that sum is 0. float64 [N, N]."""
+    if normalise == "none":
+        return counts.astype(np.float64)
+    sums = counts.sum(axis=1 if normalise == "true" else 0, keepdims=True).astype(np.float64)
+    if normalise == "predicted":
+        sums = sums.reshape(1, -1)
+    return counts / np.where(sums > 0, sums, np.nan)
+
+
+def apart(values: Numbers) -> tuple[Numbers, Numbers]:
+    """``values`` off the diagonal and on it, each with NaN where the other is."""
+    diagonal = np.eye(len(values), dtype=bool)
+    return np.where(diagonal, np.nan, values), np.where(diagonal, values, np.nan)
+
+
+def cell_trace(
+    values: Numbers, hover: list[list[str]] | None, inside: list[list[str]] | None, classes: int
+) -> dict[str, Any]:
+    """A heatmap of ``values`` [N, N] on numeric axes, NaN without ink and without hover."""
+    trace: dict[str, Any] = {
+        "type": "heatmap",
+        "z": columns.numbers(values),
+        "hoverongaps": False,
+        "hovertemplate": HOVER if hover else HOVER_PLACE,
+    }
+    if hover:
+        trace["hovertext"] = hover
+    if classes <= GAPS:
+        trace |= {"xgap": 1, "ygap": 1}
+    if inside:
+        trace |= {
+            "text": inside,
+            "texttemplate": "%{text}",
+            "textfont": {"size": 11 if classes <= TEXT_FINE else 9},
+        }
+    return trace
+
+
+def class_axes(names: tuple[str, ...], inks: Inks) -> dict[str, Any]:
+    """Both axes of a matrix: places 0 to N-1 named by class, every one up to 40 classes, else about 25 of them."""
+    every = 1 if len(names) <= GAPS else -(-len(names) // 25)
+    places = list(range(0, len(names), every))
+    labels = [text.label(names[place]) for place in places]
+    slanted = sum(len(label) for label in labels) > 44
+    size = 11 if len(names) <= TEXT_COARSE else 9
+    common = {
+        "tickvals": places,
+        "ticktext": labels,
+        "showgrid": False,
+        "mirror": True,
+        "ticks": "",
+        "tickfont": {"size": size, "color": inks.muted},
+        "constrain": "domain",
+    }
+    return {
+        "xaxis": axis(inks, "predicted class", tickangle=-45 if slanted else 0, **common),
+        "yaxis": axis(inks, "true class", autorange="reversed", **common),
+    }
+
+
+def colorbar(inks: Inks, title: str, tickformat: str) -> dict[str, Any]:
+    return {
+        "title": {"text": title, "side": "right", "font": {"size": 11, "color": inks.muted}},
+        "thickness": 8,
+        "outlinewidth": 0,
+        "xpad": 4,
+        "ypad": 0,
+        "nticks": 6,
+        "tickformat": tickformat,
+        "tickfont": {"size": 10, "color": inks.muted},
+    }
+
+
+def in_cells(values: Numbers, counts: Whole, normalise: str) -> list[list[str]] | None:
+    """What stands in the cells, "" where nothing was counted; None with too many classes to read it."""
+    if len(counts) > TEXT_COARSE:
+        return None
+    fine = len(counts) <= TEXT_FINE
+
+    def cell(value: float, count: int) -> str:
+        if not count or not np.isfinite(value):
+            return ""
+        if normalise == "none":
+            return text.compact(count)
+        return f"{100 * value:.1f}" if fine else f"{100 * value:.0f}" if value >= 0.005 else ""
+
+    return _texts(cell, values, counts)
+
+
+def hover_texts(counts: Whole, names: tuple[str, ...]) -> list[list[str]] | None:
+    """For each cell the classes, the count, its share and of how many; "" for zeros where there are many cells."""
+    classes = len(names)
+    if classes > HOVER_NONE:
+        return None
+    known = [text.escaped(name) for name in names]
+    of_true, of_predicted = counts.sum(axis=1), counts.sum(axis=0)
+    rows = [[""] * classes for _ in names]
+    chosen = np.ones_like(counts, dtype=bool) if classes <= HOVER_ALL else counts > 0
+    for true, predicted in np.argwhere(chosen).tolist():
+        count, members, called = int(counts[true, predicted]), int(of_true[true]), int(of_predicted[predicted])
+        lines = [
+            f"true <b>{known[true]}</b>, predicted <b>{known[predicted]}</b>: {count:,}",
+            f"{_percent(count, members)} of {members:,} true {known[true]}",
+            f"{_percent(count, called)} of {called:,} predicted {known[predicted]}",
+        ]
+        rows[true][predicted] = "<br>".join(lines)
+    return rows
+
+
+def _percent(count: int, of: int) -> str:
+    return f"{100 * count / of:.2f} %" if of else "0"
+
+
+def _texts(cell: Any, values: NDArray[Any], counts: NDArray[Any]) -> list[list[str]]:
+    return [
+        [cast(str, cell(value, count)) for value, count in zip(*rows, strict=True)]
+        for rows in zip(values.tolist(), counts.tolist(), strict=True)
+    ]
+
+
+def _top(shown: Numbers, normalise: str) -> float:
+    """The value with the deepest ink: the largest confusion, yet never less than one in twenty, so that a healthy
+    matrix looks healthy."""
+    off, on = apart(shown)
+    largest = float(np.nanmax(off)) if np.isfinite(off).any() else 0.0
+    least = max(1.0, 0.05 * float(np.nanmax(on))) if normalise == "none" else 0.05
+    return max(largest, least)
+
+
+def _largest(confusion: Confusion) -> list[dict[str, Any]]:
+    off = confusion.counts.copy()
+    np.fill_diagonal(off, 0)
+    order = np.argsort(off, axis=None, kind="stable")[::-1][:LARGEST]
+    members = confusion.counts.sum(axis=1)
+    return [
+        {
+            "true": int(true),
+            "predicted": int(predicted),
+            "count": int(off[true, predicted]),
+            "of": int(members[true]),
+            "share": round(float(off[true, predicted] / members[true]), 6),
+        }
+        for true, predicted in (divmod(int(flat), len(off)) for flat in order)
+        if off[true, predicted] > 0
+    ]
+
+
+def _summary(confusion: Confusion, total: int, largest: list[dict[str, Any]]) -> str:
+    names = confusion.class_names
+    said = f"{total:,} predictions, {int(confusion.counts.trace()):,} of them right."
+    if not largest:
+        return f"{said} Nothing was confused."
+    first = largest[0]
+    return (
+        f"{said} Most confused: {names[first['true']]} taken for {names[first['predicted']]}, "
+        f"{first['count']:,} of {first['of']:,}."
+    )
