@@ -1,0 +1,215 @@
+"""The one thread behind a run: it turns what was recorded into numbered flushes, spools them, has them delivered.
+
+Training never waits for it. It gathers once a second, or sooner when many batches have come together; it goes on
+spooling while the service is away; and when nothing is recorded it sends an empty flush every 5 seconds, so that
+the service can tell a quiet training from a dead one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import threading
+import time
+
+from epochscope import wire
+from epochscope.recording import Contents, Recording
+from epochscope.sender import Delivery, State
+from epochscope.spool import Spool
+
+GATHER_S = 1.0
+HEARTBEAT_S = 5.0
+END_WAIT_S = 5.0  # for acknowledgements, when a run ends and again when the interpreter does
+_SOONEST_S = 0.25
+_MOST_ERRORS = 10
+
+
+def say(text: str) -> None:
+    """One line for the person at the console, on stderr."""
+    with contextlib.suppress(OSError, ValueError):  # a closed stderr is no reason to stop
+        sys.stderr.write(f"epochscope: {text}\n")
+        sys.stderr.flush()
+
+
+class Flusher:
+    """Empties a recording into a spool and a spool into the service, from ``start()`` until all is sent."""
+
+    def __init__(self, spool: Spool, delivery: Delivery, greeting: str) -> None:
+        self.recording = Recording(self._hasten)
+        self._spool = spool
+        self._delivery = delivery
+        self._greeting = greeting
+        self._wake = threading.Event()
+        self._settled = threading.Event()  # nothing more can be done for now
+        self._hurry = False
+        self._ended = False  # the last flush is spooled
+        self._info: wire.RunInfo | None = None
+        self._spans: list[wire.Span] = []  # of contents for which there was no room
+        self._dropped = 0
+        self._gathered_at = 0.0
+        self._sent_at = 0.0
+        self._told_trouble = False
+        self._thread = threading.Thread(target=self._work, name="epochscope", daemon=True)
+        self._pid = os.getpid()
+
+    def start(self) -> None:
+        _living.add(self)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        """Everything is acknowledged, or nothing more will be."""
+        return not self._thread.is_alive()
+
+    def settle(self, timeout_s: float) -> bool:
+        """Sends at once what there is and waits for it; not where the service can't be reached.
+
+        Returns whether everything is acknowledged.
+        """
+        if self._pid != os.getpid() or self.done:
+            return self.done
+        self._settled.clear()
+        self._hurry = True
+        self._wake.set()
+        self._settled.wait(timeout_s)
+        if self._ended and not len(self._spool):
+            self._thread.join(timeout_s)
+        return self.done
+
+    def waiting(self) -> int:
+        """How many flushes are not acknowledged."""
+        return len(self._spool)
+
+    def tell_backlog(self) -> None:
+        """Says what the end of the process leaves unsent."""
+        if self._delivery.state is State.GONE or not len(self._spool):
+            return
+        lost = self._spool.in_memory()
+        saved = len(self._spool) - lost
+        if saved:
+            say(f"{saved:,} updates not yet sent, saved in {self._spool.folder}; `epochscope sync` sends them")
+        if lost:
+            say(f"{lost:,} updates could be neither sent nor saved; they are lost")
+
+    def _hasten(self) -> None:
+        self._wake.set()
+
+    def _work(self) -> None:
+        say(self._greeting)
+        errors = 0
+        while True:
+            try:
+                if self._turn():
+                    break
+            except Exception as error:
+                errors += 1
+                if "PYTEST_CURRENT_TEST" in os.environ:
+                    raise
+                if errors >= _MOST_ERRORS:
+                    say(f"switched itself off after {errors} internal errors ({error!r}); training goes on")
+                    break
+                time.sleep(GATHER_S)
+        self._delivery.connection.close()
+        self._spool.close()
+        _living.discard(self)
+        self._settled.set()
+
+    def _turn(self) -> bool:
+        """Whatever is due now, then sleeps until something is; True when there is nothing left to do, ever."""
+        hurry, self._hurry = self._hurry, False
+        now = time.monotonic()
+        if hurry or now - self._gathered_at >= (_SOONEST_S if self._wake.is_set() else GATHER_S):
+            self._wake.clear()
+            self._gathered_at = now
+            self._gather()
+        self._deliver(hurry)
+        if self._delivery.state is State.GONE or (self._ended and not len(self._spool)):
+            return True
+        if hurry and not self._hurry:
+            self._settled.set()
+        self._sleep()
+        return False
+
+    def _sleep(self) -> None:
+        now = time.monotonic()
+        until = self._gathered_at + GATHER_S
+        if len(self._spool):
+            until = min(until, self._delivery.try_again_at)
+        if self._wake.wait(max(until - now, 0.0)) and not self._hurry:
+            # Many batches have come together: sooner than usual, but not without a pause.
+            time.sleep(max(self._gathered_at + _SOONEST_S - time.monotonic(), 0.0))
+
+    def _gather(self) -> None:
+        while (contents := self.recording.take()) is not None:
+            self._keep(contents)
+        if not self._ended and not len(self._spool) and time.monotonic() - self._sent_at >= HEARTBEAT_S:
+            self._keep(Contents())
+        self._tell_trouble()
+
+    def _keep(self, contents: Contents) -> None:
+        """Spools one flush. Where there is no room its numbers are dropped, never its words."""
+        if contents.info is not None:
+            self._info = contents.info
+            self._spool.keep_meta(contents.info)
+        spans = self._spans + contents.spans
+        info = self._info if self._spool.next_seq == 1 else contents.info
+        flush = wire.Flush(
+            version=wire.VERSION,
+            run=self._spool.meta.run,
+            stream=self._spool.meta.stream,
+            seq=self._spool.next_seq,
+            sent_ms=int(time.time() * 1000),
+            info=info,
+            series=contents.series,
+            confusion=contents.confusion,
+            spans=spans,
+            end=contents.end,
+            next_in_s=HEARTBEAT_S,
+        )
+        kept = self._spool.put(wire.encode(flush))
+        self._spans = [] if kept else spans
+        self._dropped += 0 if kept else contents.points()
+        if contents.end is not None:
+            self._ended = True
+
+    def _deliver(self, hurry: bool) -> None:
+        while len(self._spool) and (hurry or time.monotonic() >= self._delivery.try_again_at):
+            if self._delivery.send_oldest():
+                self._sent_at = time.monotonic()
+            elif hurry and self._delivery.state not in (State.AWAY, State.REFUSED, State.GONE):
+                time.sleep(0.1)  # it answers: worth the rest of the time that settle() waits
+                self._hurry = True
+                return
+            else:
+                return
+            if not hurry and time.monotonic() - self._gathered_at >= GATHER_S:
+                return
+
+    def _tell_trouble(self) -> None:
+        trouble = self._spool.trouble
+        if trouble is None and self._told_trouble:
+            lost = f"; {self._dropped:,} numbers were dropped meanwhile" if self._dropped else ""
+            say(f"{self._spool.root} can be written again{lost}")
+        elif trouble is not None and not self._told_trouble:
+            say(f"cannot save updates in {self._spool.root} ({trouble}); keeping the last 16 MiB in memory")
+        elif self._dropped and not self._told_dropped:
+            say("the memory for unsent updates is full; what is recorded from now on is dropped and counted")
+            self._told_dropped = True
+        self._told_trouble = trouble is not None
+
+    _told_dropped = False
+
+
+_living: set[Flusher] = set()
+
+
+def _at_exit() -> None:
+    deadline = time.monotonic() + END_WAIT_S
+    for flusher in list(_living):
+        if flusher._pid == os.getpid() and not flusher.settle(max(deadline - time.monotonic(), 0.0)):
+            flusher.tell_backlog()
+
+
+atexit.register(_at_exit)

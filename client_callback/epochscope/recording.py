@@ -1,0 +1,156 @@
+"""What a run has recorded since its last flush: training appends, the flusher takes it away and packs it.
+
+Appending costs one ``deque.append`` and takes no lock, so that a training loop never waits for the disk or the
+network. Counting codes into sparse cells and packing columns happens in the flusher's thread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epochscope import wire
+
+FLUSH_BYTES = 512 * 1024  # stays under the 1 MiB that reverse proxies take unasked
+WAKE_BATCHES = 64  # so many gathered batches are worth a flush before its time
+
+_CODES_AT_ONCE = 16_384  # longer pieces are cut: counts given twice for a step add up
+
+
+@dataclass
+class Contents:
+    """What goes into one flush."""
+
+    info: wire.RunInfo | None = None
+    series: list[wire.SeriesColumns] = field(default_factory=list)
+    confusion: list[wire.ConfusionColumns] = field(default_factory=list)
+    spans: list[wire.Span] = field(default_factory=list)
+    end: wire.End | None = None
+
+    def points(self) -> int:
+        """How many numbers there are: values of series and steps with confusion counts."""
+        return sum(len(series.steps) // 8 for series in self.series) + sum(
+            len(counts.steps) // 8 for counts in self.confusion
+        )
+
+
+@dataclass(frozen=True)
+class _Values:
+    key: str
+    split: wire.Split
+    by: wire.By
+    steps: Any  # int64 [n] or list of int
+    values: Any  # float64 [n] or list of float
+
+
+@dataclass(frozen=True)
+class _Codes:
+    output: str
+    split: wire.Split
+    classes: int
+    steps: NDArray[np.int64]  # [L]
+    lengths: NDArray[np.int64]  # [L], how many of the codes belong to each step
+    codes: NDArray[np.int64]  # [sum of lengths], true * classes + predicted
+
+
+class Recording:
+    """A queue with one writing end (training) and one reading end (the flusher)."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._items: deque[_Values | _Codes | wire.RunInfo | wire.Span | wire.End] = deque()
+        self._wake = wake
+        self._batches = 0
+
+    def values(self, key: str, split: wire.Split, by: wire.By, steps: Any, values: Any) -> None:
+        """Points of one series: ``steps`` [n] whole numbers, ``values`` [n] numbers."""
+        self._items.append(_Values(key, split, by, steps, values))
+
+    def codes(
+        self,
+        output: str,
+        split: wire.Split,
+        classes: int,
+        steps: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        codes: NDArray[np.int64],
+    ) -> None:
+        """Classified samples of L steps: ``codes`` int64 [sum of lengths] are true * classes + predicted.
+
+        A step without any classified sample has length 0 and stays a step.
+        """
+        if len(codes) <= _CODES_AT_ONCE:
+            self._items.append(_Codes(output, split, classes, steps, lengths, codes))
+            return
+        for step, piece in zip(steps, np.split(codes, np.cumsum(lengths)[:-1]), strict=True):
+            for start in range(0, max(len(piece), 1), _CODES_AT_ONCE):
+                part = piece[start : start + _CODES_AT_ONCE]
+                self._items.append(_Codes(output, split, classes, np.array([step]), np.array([len(part)]), part))
+
+    def info(self, info: wire.RunInfo) -> None:
+        self._items.append(info)
+
+    def span(self, span: wire.Span) -> None:
+        self._items.append(span)
+
+    def end(self, end: wire.End) -> None:
+        self._items.append(end)
+
+    def count_batches(self, batches: int) -> None:
+        """Wakes the flusher when enough batches have gathered."""
+        self._batches += batches
+        if self._batches >= WAKE_BATCHES:
+            self._batches = 0
+            self._wake()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def take(self) -> Contents | None:
+        """The oldest of what was recorded, as much as one flush should hold; None when there is nothing."""
+        if not self._items:
+            return None
+        contents = Contents()
+        values: dict[tuple[str, wire.Split, wire.By], list[_Values]] = {}
+        codes: dict[tuple[str, wire.Split, int], list[_Codes]] = {}
+        size = 0
+        while self._items and size < FLUSH_BYTES and contents.end is None:
+            item = self._items.popleft()
+            if isinstance(item, _Values):
+                values.setdefault((item.key, item.split, item.by), []).append(item)
+                size += 16 * len(item.steps)
+            elif isinstance(item, _Codes):
+                codes.setdefault((item.output, item.split, item.classes), []).append(item)
+                size += 12 * len(item.steps) + 12 * len(item.codes)  # at most: equal codes become one cell
+            elif isinstance(item, wire.RunInfo):
+                contents.info = item
+            elif isinstance(item, wire.Span):
+                contents.spans.append(item)
+            else:
+                contents.end = item
+        for (key, split, by), parts in values.items():
+            steps = np.concatenate([np.asarray(part.steps, np.int64) for part in parts])
+            numbers = np.concatenate([np.asarray(part.values, np.float64) for part in parts])
+            contents.series.append(wire.SeriesColumns.of(key, split, by, steps, numbers))
+        for (output, split, classes), pieces in codes.items():
+            contents.confusion.append(_counted(output, split, classes, pieces))
+        return contents
+
+
+def _counted(output: str, split: wire.Split, classes: int, pieces: list[_Codes]) -> wire.ConfusionColumns:
+    """Codes of many steps as sparse counts, one entry for each step."""
+    steps = np.concatenate([piece.steps for piece in pieces])
+    lengths = np.concatenate([piece.lengths for piece in pieces])
+    codes = np.concatenate([piece.codes for piece in pieces])
+    cells_of_matrix = classes * classes
+    entry = np.repeat(np.arange(len(steps), dtype=np.int64), lengths)
+    keys, counts = np.unique(entry * cells_of_matrix + codes, return_counts=True)
+    entries, cells = np.divmod(keys, cells_of_matrix)
+    true, predicted = np.divmod(cells, classes)
+    return wire.ConfusionColumns.of(
+        output, split, steps, np.bincount(entries, minlength=len(steps)), true, predicted, counts
+    )

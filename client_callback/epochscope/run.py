@@ -1,0 +1,252 @@
+"""A run: what any training loop, Keras or not, says about one training.
+
+::
+
+    with Run(project="digits", class_names=["zero", "one"]) as run:
+        for step, (x, y) in enumerate(batches, 1):
+            ...
+            run.log(step, loss=loss)
+            run.confusion(step, y, predicted)
+
+Nothing here waits for the disk or the network; see ``flusher``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from epochscope import endings, wire
+from epochscope.arguments import (
+    OUTPUT,
+    class_outputs,
+    environment_of,
+    flat_params,
+    known_by,
+    known_split,
+    known_status,
+    label_indices,
+    number,
+    numbered,
+    readable_name,
+    whole_step,
+)
+from epochscope.flusher import END_WAIT_S, Flusher, say
+from epochscope.sender import DEFAULT_URL, Connection, Delivery
+from epochscope.spool import Meta, Spool, default_spool_dir, new_id
+
+
+class Run:
+    """One training, as it is told to the service.
+
+    Args:
+        project: what runs are grouped and listed under.
+        name: what to call the run; without one it gets a readable name of its own.
+        class_names: names of the classes, in the order of their indices, of the only output; or a mapping of
+            output names to such lists.
+        num_classes: where there are no names: the classes are called "0", "1", ...
+        params: hyperparameters; numbers, strings, booleans or None, nested mappings are flattened with ".".
+        url: of the service; else ``$EPOCHSCOPE_URL``, else ``http://127.0.0.1:7010``.
+        token: sent as a bearer token; else ``$EPOCHSCOPE_TOKEN``.
+        spool_dir: where unsent updates are kept; else ``$EPOCHSCOPE_SPOOL_DIR``, else the state folder of the user.
+        group: an optional name that several runs share, the seeds of one experiment, say.
+        environment: what it runs on, besides the Python version, the platform and the host name.
+        epochs, batches_per_epoch: what is planned, where it is known.
+        capture: one line on what is recorded of the model, and why no more.
+        run_id: goes on with this run as a new stream, instead of a new run.
+
+    Raises:
+        ValueError, TypeError: an argument can't be used; the message says which, and what would do.
+    """
+
+    def __init__(
+        self,
+        project: str = "default",
+        name: str | None = None,
+        *,
+        class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+        num_classes: int | None = None,
+        url: str | None = None,
+        token: str | None = None,
+        spool_dir: str | os.PathLike[str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        tags: Iterable[str] = (),
+        notes: str = "",
+        group: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        epochs: int | None = None,
+        batches_per_epoch: int | None = None,
+        capture: str = "",
+        run_id: str | None = None,
+    ) -> None:
+        if run_id is not None:
+            wire.check_id("run_id", run_id)
+        if isinstance(tags, str):
+            raise TypeError(f"tags must be a list of strings, not the string {tags!r}")
+        self.id = run_id or new_id()
+        self.name = wire.clean_name(name) if name else readable_name(self.id)
+        self._classes: dict[str, tuple[str, ...]] = {}
+        self._info = wire.RunInfo(
+            project=wire.clean_name(project),
+            name=self.name,
+            started_ms=int(time.time() * 1000),
+            params=flat_params(params or {}),
+            tags=[wire.clean_name(tag) for tag in tags],
+            notes=str(notes).replace("\0", "")[:10_000],
+            group=wire.clean_name(group) if group else "",
+            environment=environment_of(environment or {}),
+            epochs=epochs,
+            batches_per_epoch=batches_per_epoch,
+            capture=capture[:10_000],
+        )
+        for output, names in class_outputs(class_names, num_classes).items():
+            self._classes[output] = tuple(names)
+        self._counted_step = 0
+        self._over = False
+        connection = Connection(
+            url or os.environ.get("EPOCHSCOPE_URL") or DEFAULT_URL, token or os.environ.get("EPOCHSCOPE_TOKEN")
+        )
+        self.url = f"{connection.url}/runs/{self.id}"
+        root = Path(spool_dir).expanduser() if spool_dir is not None else default_spool_dir()
+        spool = Spool(root.absolute(), Meta(connection.url, self.id, new_id()))
+        self._flusher = Flusher(spool, Delivery(spool, connection, say), f"run {self.name} at {self.url}")
+        self.recording = self._flusher.recording
+        self._tell_info()
+        self._flusher.start()
+        endings.watch(self)
+
+    @property
+    def over(self) -> bool:
+        """Whether ``finish`` was called."""
+        return self._over
+
+    def log(self, step: int, *, split: str = "train", by: str = "batch", **scalars: float) -> None:
+        """Records the value of each named scalar at ``step``.
+
+        Args:
+            step: counts the batches of ``split`` in this run from 1; with ``by="epoch"`` the epoch, from 1;
+                with ``by="run"`` it says nothing (0 will do).
+            scalars: numbers; NaN and infinities are recorded as they are. A name that is no Python name:
+                ``run.log(3, **{"f1/shirt": 0.6})``.
+
+        Raises:
+            ValueError, TypeError: naming the argument.
+        """
+        at = whole_step(step, least=0 if by == "run" else 1)
+        checked_split, checked_by = known_split(split), known_by(by)
+        values = {wire.clean_name(key): number(key, value) for key, value in scalars.items()}
+        for key, one in values.items():
+            self.recording.values(key, checked_split, checked_by, [at], [one])
+        if checked_by == "batch":
+            self._count(at)
+
+    def confusion(
+        self,
+        step: int,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        split: str = "train",
+        output: str = OUTPUT,
+    ) -> None:
+        """Records how the samples of one batch were classified.
+
+        Args:
+            step: counts the batches of ``split`` in this run from 1. Given twice, the counts add up.
+            y_true: class indices [B].
+            y_pred: class indices [B], or scores [B, classes], of which the highest counts (the first of equals).
+            output: which classified output, where the model has several.
+
+        Raises:
+            ValueError, TypeError: a label outside of the classes, lengths that differ, a step below 1.
+        """
+        at, checked_split = whole_step(step, least=1), known_split(split)
+        true, predicted = np.asarray(y_true), np.asarray(y_pred)
+        classes = self._class_count(output, predicted)
+        if predicted.ndim == 2:
+            if predicted.shape[1] != classes:
+                raise ValueError(f"y_pred has {predicted.shape[1]} scores a sample, but there are {classes} classes")
+            predicted = predicted.argmax(axis=1)
+        true = label_indices("y_true", true, classes)
+        predicted = label_indices("y_pred", predicted, classes)
+        if len(true) != len(predicted):
+            raise ValueError(f"y_true has {len(true)} samples, y_pred has {len(predicted)}")
+        codes = true * classes + predicted
+        self.recording.codes(output, checked_split, classes, np.array([at]), np.array([len(codes)]), codes)
+        self._count(at)
+
+    def span(self, split: str, epoch: int, start: int, stop: int = 0) -> None:
+        """Says that ``epoch`` (from 1) covers the steps ``[start, stop)`` of ``split``; stop 0: it goes on."""
+        if epoch < 1 or start < 1 or (stop and stop < start):
+            raise ValueError(f"epoch {epoch} can't cover the steps [{start}, {stop}): all count from 1")
+        self.recording.span(wire.Span(known_split(split), epoch, start, stop))
+
+    def describe(self, **changes: Any) -> None:
+        """Says more about the run than was known at its start: ``params`` are added to, the rest is replaced.
+
+        Takes any field of ``wire.RunInfo``; ``outputs`` as a mapping of output names to class names.
+        """
+        if "params" in changes:
+            changes["params"] = {**self._info.params, **flat_params(changes["params"])}
+        for output, names in changes.pop("outputs", {}).items():
+            self._classes[output] = tuple(names)
+        self._info = msgspec.structs.replace(self._info, **changes)
+        self._tell_info()
+
+    def finish(self, status: str = "finished", reason: str = "") -> bool:
+        """Ends the run, and waits at most 5 s until all of it is stored. A second call changes nothing.
+
+        Args:
+            status: "finished", "failed", "interrupted" or "terminated".
+            reason: one line a person can read.
+
+        Returns:
+            Whether everything is stored; if not, it goes on in the background.
+        """
+        self.end(status, reason)
+        return self._flusher.settle(END_WAIT_S)
+
+    def end(self, status: str, reason: str = "") -> None:
+        """As ``finish``, but waits for nothing."""
+        checked = known_status(status)
+        if not self._over:
+            self._over = True
+            endings.forget(self)
+            self.recording.end(wire.End(checked, " ".join(reason.split())[:1_000]))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.finish(*endings.judged(error))
+
+    def _tell_info(self) -> None:
+        outputs = [
+            wire.Output(wire.clean_name(name), tuple(wire.clean_name(label) for label in names))
+            for name, names in self._classes.items()
+        ]
+        self._info = msgspec.structs.replace(self._info, outputs=outputs)
+        self.recording.info(self._info)
+
+    def _class_count(self, output: str, predicted: NDArray[Any]) -> int:
+        if output not in self._classes:
+            if self._classes:
+                raise ValueError(f"no output {output!r}; there are {', '.join(map(repr, self._classes))}")
+            if predicted.ndim != 2:
+                raise ValueError("give the run class_names=[...] or num_classes=..., or scores [B, classes] as y_pred")
+            self.describe(outputs={output: numbered(predicted.shape[1])})
+        return len(self._classes[output])
+
+    def _count(self, step: int) -> None:
+        if step != self._counted_step:
+            self._counted_step = step
+            self.recording.count_batches(1)

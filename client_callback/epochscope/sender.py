@@ -1,0 +1,291 @@
+"""Delivery: posts the flushes of a spool, oldest first, one at a time, and does what each reply calls for.
+
+The only place of the training side that speaks HTTP. A flush is sent again until the service says that it is
+stored; the service stores each (run, stream, seq) once, so that sending twice does no harm.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from epochscope import wire
+from epochscope.spool import Spool, unpack
+
+DEFAULT_URL = "http://127.0.0.1:7010"
+CONNECT_TIMEOUT_S = 3.0
+READ_TIMEOUT_S = 10.0
+_MAX_REPLY = 64 * 1024
+_SLOW_RETRY_S = 60.0
+_MAX_RETRY_AFTER_S = 300.0
+_NEVER = (400, 413, 415, 422)  # this flush, as it is, will never be taken
+
+
+class State(Enum):
+    """How the service was last found."""
+
+    UNKNOWN = "not asked yet"
+    CONNECTED = "connected"
+    AWAY = "away"  # can't be reached
+    TROUBLED = "troubled"  # answers, but not as it should
+    REFUSED = "refused"  # takes no flush of ours: token, version, address
+    GONE = "gone"  # the run was deleted there
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the service answered."""
+
+    status: int
+    content: dict[str, Any]
+    retry_after_s: float | None
+
+    @property
+    def message(self) -> str:
+        error = self.content.get("error")
+        said = error.get("message") if isinstance(error, dict) else None
+        return f"{said} (HTTP {self.status})" if said else f"HTTP {self.status}"
+
+    @property
+    def code(self) -> str:
+        error = self.content.get("error")
+        return str(error.get("code", "")) if isinstance(error, dict) else ""
+
+    @property
+    def expected(self) -> int | None:
+        error = self.content.get("error")
+        value = error.get("expected") if isinstance(error, dict) else None
+        return value if isinstance(value, int) else None
+
+
+class Connection:
+    """One kept-alive connection to the service. Follows no redirect and uses no proxy."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"url must look like http://host:port, not {url!r}")
+        self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+        self._https = parts.scheme == "https"
+        self._host = parts.hostname
+        self._port = parts.port
+        self._path = parts.path.rstrip("/")
+        self._token = token
+        self._connection: http.client.HTTPConnection | None = None
+
+    def post(self, path: str, body: bytes) -> Reply:
+        """Posts ``body``.
+
+        Raises:
+            OSError, http.client.HTTPException: the service can't be reached or does not speak HTTP.
+        """
+        kept = self._connection is not None
+        try:
+            return self._exchange(path, body)
+        except (ConnectionError, http.client.HTTPException):
+            self.close()
+            if not kept:
+                raise
+        # The service may have closed a connection that was idle; only a fresh one proves it away.
+        try:
+            return self._exchange(path, body)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _exchange(self, path: str, body: bytes) -> Reply:
+        connection = self._connection
+        if connection is None:
+            kind = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
+            connection = kind(self._host, self._port, timeout=CONNECT_TIMEOUT_S)
+            connection.connect()
+            connection.sock.settimeout(READ_TIMEOUT_S)
+            self._connection = connection
+        headers = {"Content-Type": wire.CONTENT_TYPE, "Accept": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        try:
+            connection.request("POST", self._path + path, body, headers)
+            response = connection.getresponse()
+            text = response.read(_MAX_REPLY)
+        except OSError:
+            self.close()
+            raise
+        if not response.isclosed():  # a longer reply than any of the service's
+            self.close()
+        return Reply(response.status, _object(text), _seconds(response.getheader("Retry-After")))
+
+
+class Delivery:
+    """Sends what a spool holds and says, one line for each change, how it goes."""
+
+    def __init__(self, spool: Spool, connection: Connection, say: Callable[[str], None]) -> None:
+        self.spool = spool
+        self.connection = connection
+        self.state = State.UNKNOWN
+        self.sent = 0
+        self.try_again_at = 0.0  # time.monotonic()
+        self._say = say
+        self._failures = 0
+        self._saved = 0  # waiting when the service went away
+        self._last_refusal = ""
+
+    def send_oldest(self) -> bool:
+        """One attempt. True if the service has taken the flush; else ``try_again_at`` says when to go on."""
+        try:
+            oldest = self.spool.oldest()
+        except OSError as error:
+            self._say(f"a saved update can't be read back: {error}")
+            self._back_off(State.TROUBLED)
+            return False
+        if oldest is None or self.state is State.GONE:
+            return False
+        seq, body = oldest
+        try:
+            reply = self._post(body)
+        except (OSError, http.client.HTTPException) as error:
+            self._away(error)
+            return False
+        return self._react(seq, body, reply)
+
+    def _post(self, body: bytes) -> Reply:
+        meta = self.spool.meta
+        return self.connection.post(f"/api/v1/runs/{quote(meta.run)}/streams/{quote(meta.stream)}/flushes", body)
+
+    def _react(self, seq: int, body: bytes, reply: Reply) -> bool:
+        if reply.status == 200:
+            acked = reply.content.get("acked")
+            if isinstance(acked, int) and acked >= seq:
+                self._stored(seq)
+                return True
+            self._troubled(f"something else than epochscope answers at {self.connection.url}")
+        elif reply.status == 409:
+            self._out_of_step(seq, reply)
+        elif reply.status in _NEVER:
+            return self._set_aside(seq, body, reply)
+        elif reply.status == 410:
+            self.state = State.GONE
+            self._say("the run was deleted on the service; nothing more is sent, training goes on")
+        elif reply.status in (401, 403, 404, 405, 426):
+            self._refused(reply)
+        elif reply.status in (429, 503) and reply.retry_after_s is not None:
+            wait = min(reply.retry_after_s, _MAX_RETRY_AFTER_S)
+            self.try_again_at = time.monotonic() + wait * random.uniform(1.0, 1.2)
+            self.state = State.TROUBLED
+        else:
+            self._troubled(f"{self.connection.url} answers {reply.message}")
+        return False
+
+    def _stored(self, seq: int) -> None:
+        self.spool.acknowledged(seq)
+        self.sent += 1
+        self._failures = 0
+        self.try_again_at = 0.0
+        if self.state in (State.AWAY, State.REFUSED):
+            waiting = f", {len(self.spool) + 1:,} saved updates are sent now" if len(self.spool) else ""
+            self._say(f"connected to {self.connection.url}{waiting}")
+        self.state = State.CONNECTED
+
+    def _out_of_step(self, seq: int, reply: Reply) -> None:
+        """The service knows this stream otherwise (409): what is left goes on as a new stream."""
+        if reply.code == "conflict":
+            self._say("the service holds other updates under the same numbers; going on as a new stream")
+        elif reply.expected is not None and reply.expected < seq:
+            self._say(
+                f"the service has lost updates {reply.expected} to {seq - 1} that it had stored; "
+                "going on as a new stream"
+            )
+        else:
+            self._troubled(f"{self.connection.url} answers {reply.message}")
+            return
+        self.spool.renumber()
+        self._back_off(State.TROUBLED)
+
+    def _set_aside(self, seq: int, body: bytes, reply: Reply) -> bool:
+        """A flush the service will never take. Its number must not be missing, so a thinner one takes it."""
+        for thinner in _thinner(body):
+            try:
+                second = self._post(thinner)
+            except (OSError, http.client.HTTPException) as error:
+                self._away(error)
+                return False
+            if second.status == 200:
+                self.spool.set_aside(seq, body, reply.message)
+                self._say(
+                    f"the service refused an update: {reply.message}; it lies in {self.spool.folder / 'rejected'}"
+                    f" ({self.spool.rejected} so far), training and the other updates go on"
+                )
+                self._stored(seq)
+                return True
+            if second.status not in _NEVER:
+                self._troubled(f"{self.connection.url} answers {second.message}")
+                return False
+        self._refused(reply)  # not even an empty one: then it is not the content
+        return False
+
+    def _away(self, error: Exception) -> None:
+        if self.state is not State.AWAY:
+            self._say(
+                f"no service at {self.connection.url}; training goes on, updates are saved in {self.spool.root} "
+                "and sent when it is back (or by `epochscope sync`)"
+            )
+        self._back_off(State.AWAY)
+
+    def _troubled(self, what: str) -> None:
+        if self.state not in (State.TROUBLED, State.AWAY):
+            self._say(f"{what}; training goes on, updates are saved in {self.spool.root}")
+        self._back_off(State.TROUBLED if self.state is not State.AWAY else State.AWAY)
+
+    def _refused(self, reply: Reply) -> None:
+        if self.state is not State.REFUSED or self._last_refusal != reply.message:
+            hint = "; set $EPOCHSCOPE_TOKEN or token=" if reply.status in (401, 403) else ""
+            self._say(
+                f"{self.connection.url} refuses the updates: {reply.message}{hint}; "
+                f"training goes on, updates are saved in {self.spool.root}"
+            )
+        self._last_refusal = reply.message
+        self.state = State.REFUSED
+        self.try_again_at = time.monotonic() + _SLOW_RETRY_S
+
+    def _back_off(self, state: State) -> None:
+        self.state = state
+        self.try_again_at = time.monotonic() + random.uniform(0.0, min(30.0, 0.5 * 2.0**self._failures))
+        self._failures = min(self._failures + 1, 10)
+
+
+def _thinner(body: bytes) -> list[bytes]:
+    """The flush without its numbers, and without any words either."""
+    flush = unpack(body)
+    no_numbers = msgspec.structs.replace(flush, series=[], confusion=[])
+    info = flush.info and wire.RunInfo(project="default", name=flush.run, started_ms=flush.info.started_ms)
+    end = flush.end and wire.End(flush.end.status)
+    return [
+        wire.encode(no_numbers),
+        wire.encode(msgspec.structs.replace(no_numbers, info=info, spans=[], end=end)),
+    ]
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _seconds(header: str | None) -> float | None:
+    return float(header) if header is not None and header.strip().isdigit() else None
