@@ -128,9 +128,7 @@ def read_idx(path: Path) -> Bytes:
 def _read_folder(folder: Path) -> tuple[Pair, Pair]:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        raise DataSetError(
-            f"{folder} lacks {', '.join(missing)}; Fashion-MNIST is the four files {', '.join(FILES)}"
-        )
+        raise DataSetError(f"{folder} lacks {', '.join(missing)}; Fashion-MNIST is the four files {', '.join(FILES)}")
     x_train, y_train, x_test, y_test = (read_idx(folder / name) for name in FILES)
     for images, labels, name in ((x_train, y_train, FILES[0]), (x_test, y_test, FILES[2])):
         _check(images, labels, str(folder / name))
