@@ -22,6 +22,7 @@ import uvicorn
 from epochscope_server import settings
 from epochscope_server.app import create_app
 from epochscope_server.errors import StartError
+from epochscope_server.serving import make_server
 from epochscope_server.settings import Settings
 
 DEFAULT_URL = "http://127.0.0.1:7010"
@@ -71,20 +72,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         return 1
     url = chosen.public_url or _url(chosen.host, listener.getsockname()[1])
     print(f"epochscope: {url}  (data in {chosen.data_dir}; Ctrl-C ends it)", flush=True)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http="h11",  # strict about duplicate headers, which the guard relies on
-            ws="none",
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=512,
-            timeout_graceful_shutdown=3,
-            h11_max_incomplete_event_size=16_384,
-        )
-    )
+    server = make_server(app)
     if not chosen.no_browser:
         threading.Thread(target=_open_when_up, args=(server, url), daemon=True).start()
     # uvicorn shuts down in order and then passes the signal on; an operator's Ctrl-C is no error.

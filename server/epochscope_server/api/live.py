@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+import anyio
 import msgspec
 from fastapi import APIRouter, Header, Request
 from sse_starlette import EventSourceResponse
@@ -67,6 +68,8 @@ async def live(request: Request, last_event_id: Annotated[int | None, Header(ge=
     rooms = request.app.state.rooms
     rooms.pulse.check_room()
 
+    leaving = anyio.Event()  # set when the service is told to stop: the stream then ends in order
+
     async def events() -> AsyncIterator[dict[str, Any]]:
         viewer = rooms.pulse.join()
         try:
@@ -74,22 +77,30 @@ async def live(request: Request, last_event_id: Annotated[int | None, Header(ge=
                 for change in await asyncio.to_thread(_missed, rooms.database, last_event_id):
                     viewer.waiting.setdefault(change.uid, change)
                     viewer.bell.set()
-            while True:
-                await viewer.bell.wait()
-                viewer.bell.clear()
+            while await _rings(viewer.bell, leaving):
                 changes, viewer.waiting = list(viewer.waiting.values()), {}
                 for change in changes:
                     data = {"run": change.uid, "rev": change.rev, "status": change.status}
-                    yield {
-                        "event": "run",
-                        "id": str(change.number),
-                        "data": msgspec.json.encode(data).decode(),
-                    }
+                    yield {"event": "run", "id": str(change.number), "data": msgspec.json.encode(data).decode()}
                 await asyncio.sleep(BREATH_S)
         finally:
             rooms.pulse.leave(viewer)
 
-    return EventSourceResponse(events(), ping=15, send_timeout=10)
+    return EventSourceResponse(
+        events(), ping=15, send_timeout=10, shutdown_event=leaving, shutdown_grace_period=2 * BREATH_S
+    )
+
+
+async def _rings(bell: asyncio.Event, leaving: anyio.Event) -> bool:
+    """Wait for either; True when it was the bell, which is quiet again afterwards."""
+    waits = [asyncio.ensure_future(event.wait()) for event in (bell, leaving)]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    bell.clear()
+    return not leaving.is_set()
 
 
 def _missed(database: Any, number: int) -> list[Change]:

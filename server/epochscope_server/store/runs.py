@@ -135,7 +135,7 @@ def series_of(connection: sa.Connection, run_id: int) -> list[dict[str, str]]:
 
 def latest_epochs(connection: sa.Connection, run_ids: Sequence[int]) -> dict[int, int]:
     chosen = sa.select(span.c.run_id, sa.func.max(span.c.epoch)).where(span.c.run_id.in_(run_ids))
-    return dict(connection.execute(chosen.group_by(span.c.run_id)).tuples().all())
+    return dict(connection.execute(chosen.group_by(span.c.run_id)).all())
 
 
 def status(row: Row, now_ms: int, since_ms: int) -> str:

@@ -19,7 +19,7 @@ def chunks(
     named = sa.select(series.c.key, series.c.series_id).where(
         series.c.run_id == run_id, series.c.split == split, series.c.by == by
     )
-    known = dict(connection.execute(named.order_by(series.c.series_id)).tuples().all())
+    known = dict(connection.execute(named.order_by(series.c.series_id)).all())
     if key not in known:
         there = ", ".join(known) if known else "none yet"
         raise NotFoundError("unknown_series", f"No series {key!r} in split {split} by {by}; there are: {there}", "keys")
