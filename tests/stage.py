@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +17,7 @@ import httpx2
 import numpy as np
 from epochscope import wire
 from epochscope_server.app import create_app
-from epochscope_server.serving import make_server
+from epochscope_server.serving import listen, make_server
 from epochscope_server.settings import Settings
 
 _numbers = itertools.count(1)
@@ -47,7 +46,7 @@ def start_service(data_dir: Path, port: int = 0) -> Service:
     """A real uvicorn on a free port, in a thread, until ``stop``."""
     settings = Settings("127.0.0.1", port, data_dir, None, no_browser=True, no_auth=False)
     server = make_server(create_app(settings))
-    listener = socket.create_server(("127.0.0.1", port))
+    listener = listen("127.0.0.1", port)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started:

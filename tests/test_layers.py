@@ -85,7 +85,7 @@ RULES = (
         "HTTP stays at the door of the service",
         SERVER + "*",
         WEB,
-        but=tuple(SERVER + name for name in ("api/*", "app.py", "guard.py", "pages.py", "cli.py")),
+        but=tuple(SERVER + name for name in ("api/*", "app.py", "guard.py", "pages.py", "serving.py", "cli.py")),
     ),
     Rule("the frontend's package is a folder with an address", "frontend/*", ("epochscope", "epochscope_server", *WEB)),
 )

@@ -7,7 +7,6 @@ import contextlib
 import json
 import logging
 import os
-import socket
 import sys
 import threading
 import time
@@ -22,7 +21,7 @@ import uvicorn
 from epochscope_server import settings
 from epochscope_server.app import create_app
 from epochscope_server.errors import StartError
-from epochscope_server.serving import make_server
+from epochscope_server.serving import listen, make_server
 from epochscope_server.settings import Settings
 
 DEFAULT_URL = "http://127.0.0.1:7010"
@@ -65,7 +64,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         chosen = settings.read(vars(arguments))
-        listener = _listen(chosen)
+        listener = listen(chosen.host, chosen.port)
         app = create_app(chosen)
     except StartError as error:
         print(f"epochscope: {error}", file=sys.stderr)
@@ -79,21 +78,6 @@ def _serve(arguments: argparse.Namespace) -> int:
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     return 0
-
-
-def _listen(chosen: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in chosen.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((chosen.host, chosen.port))
-    except OSError as error:
-        listener.close()
-        raise StartError(
-            f"can't listen on {chosen.host} port {chosen.port}: {error.strerror}. "
-            "Is epochscope running already (`epochscope open`)? Else choose another --port, or 0 for a free one"
-        ) from None
-    return listener
 
 
 def _url(host: str, port: int) -> str:

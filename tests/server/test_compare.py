@@ -22,7 +22,7 @@ def test_the_difference_is_the_second_runs_share_minus_the_firsts(service: Servi
     first = trained(service, [8, 2, 0], [0, 4, 0], [0, 0, 0])
     second = trained(service, [5, 5, 0], [0, 8, 0], [0, 0, 0])
     answer = service.get("/compare", runs=f"{first.run},{second.run}", split="train")
-    np.testing.assert_allclose(answer["difference"][:2], [[-0.3, 0.3, 0], [0, 0, 0]], atol=1e-12)
+    np.testing.assert_allclose(answer["difference"][:2], [[-0.3, 0.3, 0.0], [0.0, 0.0, 0.0]], atol=1e-12)
     assert answer["difference"][2] == [None] * 3
     cat = answer["classes"][0]["recall"]
     assert (cat["first"]["value"], cat["second"]["value"]) == (0.8, 0.5)

@@ -54,7 +54,7 @@ def told(service: Service, train: Seen, val: Seen) -> Training:
     for split in ("train", "val"):
         for epoch in (1, 2, 3):
             stop = 40 * epoch + 1
-            training.send(spans=[wire.Span(split, epoch, stop - 40, stop)])  # type: ignore[arg-type]
+            training.send(spans=[wire.Span(split, epoch, stop - 40, stop)])
     return training
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import httpx2
 import msgspec
 import numpy as np
 import pytest
@@ -13,8 +16,8 @@ def loss(value: float, step: int = 1) -> wire.SeriesColumns:
     return wire.SeriesColumns.of("loss", "train", "batch", [step], [value])
 
 
-def error(answer: object) -> dict[str, object]:
-    found: dict[str, object] = answer.json()["error"]  # type: ignore[attr-defined]
+def error(answer: httpx2.Response) -> dict[str, object]:
+    found: dict[str, object] = answer.json()["error"]
     assert set(found) >= {"code", "message", "field"}
     assert str(found["message"])
     return found
@@ -68,12 +71,12 @@ def test_a_first_flush_without_info_is_refused(training: Training) -> None:
     assert error(answer)["field"] == "info"
 
 
-def test_what_was_stored_is_there_after_a_restart(lone_service: object) -> None:
-    first = lone_service()  # type: ignore[operator]
+def test_what_was_stored_is_there_after_a_restart(lone_service: Callable[[], Service]) -> None:
+    first = lone_service()
     before = Training(first)
     before.send(confusion=[counted([([0, 1, 2], [0, 1, 1])])], series=[loss(float("nan"))])
     first.stop()
-    again = Training(lone_service(), run=before.run, seq=1)  # type: ignore[operator]
+    again = Training(lone_service(), run=before.run, seq=1)
     assert again.get("/confusion")["counts"] == [[1, 0, 0], [0, 1, 0], [0, 1, 0]]
     assert again.send(series=[loss(0.3, 2)]) == 2
 

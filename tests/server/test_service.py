@@ -19,6 +19,7 @@ from alembic.migration import MigrationContext
 from epochscope import wire
 from epochscope_server import settings
 from epochscope_server.errors import StartError
+from epochscope_server.serving import listen
 from epochscope_server.store import confusion
 from epochscope_server.store.database import FILE, Database
 from epochscope_server.store.schema import metadata
@@ -145,6 +146,12 @@ def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
     assert answer.returncode == 1
     assert "epochscope open" in answer.stderr
     assert answer.stderr.count("\n") == 1
+
+
+def test_answers_are_not_held_back_by_nagles_delay() -> None:
+    # asyncio sets TCP_NODELAY only on sockets that say they are TCP; without it each answer takes 40 ms more.
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_runs_lists_what_is_there(training: Training) -> None:
