@@ -1,0 +1,137 @@
+"""Which class a sample has and which one the model gave it: read from labels, predictions, loss and last layer.
+
+``rule_for`` decides once, from shapes and names, how one output is to be read, or says why it can't be; ``codes``
+applies the rule inside the compiled step. Both work on any backend of Keras.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from keras import ops
+
+UNCOUNTED = -1  # masked, ignored, or of weight 0
+OUT_OF_RANGE = -2  # the label is none of the classes
+
+_REGRESSION = (
+    "meansquarederror meanabsoluteerror meanabsolutepercentageerror meansquaredlogarithmicerror "
+    "mse mae mape msle huber logcosh cosinesimilarity poisson tversky dice ctc"
+).split()  # noqa: SIM905
+_SIGNED = ("hinge", "squaredhinge")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one output is read. ``threshold`` is for "binary": the score above which it says class 1."""
+
+    labels: Literal["index", "one-hot", "binary"]
+    classes: int
+    threshold: float = 0.5
+    ignore: int | None = None  # a label that stands for "none"
+
+
+def loss_name(loss: Any) -> str:
+    """The plain name of a loss: of a string, a function, a Loss object; "" for none."""
+    if loss is None:
+        return ""
+    if type(loss).__name__ == "LossFunctionWrapper" and hasattr(loss, "fn"):
+        loss = loss.fn
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    return str(name)
+
+
+def rule_for(y: Any, y_pred: Any, loss: Any, activation: str, wanted: int | None, has_accuracy: bool) -> Rule | str:
+    """How to read one output; or, in words, why it can't be read.
+
+    Args:
+        y, y_pred: labels and predictions of a batch, as the step sees them; only their shapes count.
+        loss: of this output, as given to ``compile``.
+        activation: of the last layer, "" if unknown.
+        wanted: the number of classes the person named, which settles a doubtful case.
+        has_accuracy: whether some accuracy is compiled, which tells of classes, too.
+    """
+    name = re.sub(r"[^a-z]", "", loss_name(loss).lower())
+    units = y_pred.shape[-1] if len(y_pred.shape) > 1 else 1
+    if name in _REGRESSION:
+        return f"{loss_name(loss)} is a loss of regression"
+    if units is None:
+        return "the number of classes can't be told from the model's output shape"
+    logits = bool(getattr(loss, "from_logits", False))
+    ignore = getattr(loss, "ignore_class", None)
+    if units == 1:
+        if name in _SIGNED:
+            return Rule("binary", 2, 0.0)
+        if "binary" in name or name in ("crossentropy", "ce") or activation == "sigmoid":
+            return Rule("binary", 2, 0.0 if logits else 0.5)
+        if wanted == 2:
+            return Rule("binary", 2, 0.5 if activation == "sigmoid" else 0.0)
+        return f"one number a sample and the loss {loss_name(loss) or 'none'} do not tell of classes"
+    same_shape = len(y.shape) == len(y_pred.shape) and y.shape[-1] not in (1, None)
+    if same_shape and y.shape[-1] != units:
+        return f"labels of {y.shape[-1]} entries do not fit {units} scores"
+    if "sparse" in name:
+        return Rule("index", units, ignore=ignore)
+    if same_shape and ("binary" in name or activation == "sigmoid") and activation != "softmax":
+        return "its units answer yes or no each on their own (several labels a sample)"
+    evidence = (
+        "categorical" in name
+        or name in ("crossentropy", "ce", "kldivergence", "binarycrossentropy")
+        or activation == "softmax"
+        or has_accuracy
+        or wanted == units
+    )
+    if not evidence:
+        return (
+            f"neither the loss {loss_name(loss) or 'none'} nor the last layer tells whether its {units} numbers are "
+            f"classes (if they are, say Monitor(num_classes={units}))"
+        )
+    return Rule("one-hot" if same_shape else "index", units, ignore=ignore)
+
+
+def codes(rule: Rule, y: Any, y_pred: Any, weight: Any) -> Any:
+    """What became of each sample: int64 [samples], true * classes + predicted, or below 0 if it is not counted.
+
+    Where a label can be wrong, it is tested itself: its code alone could look like another's.
+    """
+    n = rule.classes
+    if rule.labels == "binary":
+        scores = ops.squeeze(y_pred, -1) if len(y_pred.shape) > 1 else y_pred
+        predicted = ops.cast(scores > rule.threshold, "int64")
+        truth = ops.cast(ops.cast(ops.reshape(y, ops.shape(scores)), "float32") > 0.5, "int64")
+    else:
+        # The same argmax as Keras's accuracy: where that is compiled, the graph computes it once.
+        predicted = ops.cast(ops.argmax(y_pred, axis=-1), "int64")
+        if rule.labels == "one-hot":
+            truth = ops.cast(ops.argmax(y, axis=-1), "int64")
+        else:
+            truth = ops.cast(ops.reshape(y, ops.shape(predicted)), "int64")
+    inside = ops.logical_and(truth >= 0, truth < n)
+    code = ops.where(inside, truth * n + predicted, ops.full_like(truth, OUT_OF_RANGE))
+    counted = _counted(truth, y_pred, weight)
+    if rule.ignore is not None:
+        counted = [*counted, truth != rule.ignore]
+    for condition in counted:
+        code = ops.where(condition, code, ops.full_like(code, UNCOUNTED))
+    return ops.reshape(code, (-1,))
+
+
+def _counted(truth: Any, y_pred: Any, weight: Any) -> list[Any]:
+    """Conditions of the shape of ``truth`` (or one that spreads to it) under which a sample is counted."""
+    conditions = []
+    mask = getattr(y_pred, "_keras_mask", None)
+    if mask is not None and len(mask.shape) <= len(truth.shape):
+        conditions.append(_spread(ops.cast(mask, "bool"), truth))
+    if weight is not None:
+        if len(weight.shape) == len(truth.shape) + 1 and weight.shape[-1] == 1:
+            weight = ops.squeeze(weight, -1)
+        if len(weight.shape) <= len(truth.shape):
+            conditions.append(_spread(weight != 0, truth))
+    return conditions
+
+
+def _spread(condition: Any, truth: Any) -> Any:
+    for _ in range(len(truth.shape) - len(condition.shape)):
+        condition = ops.expand_dims(condition, -1)
+    return condition

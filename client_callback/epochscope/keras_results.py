@@ -1,0 +1,57 @@
+"""Recall, precision and F1 of each class over one epoch, as plain floats for History and for other callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Totals:
+    """How often each class was there, was said, and was hit, since the last ``clear``."""
+
+    def __init__(self, classes: int) -> None:
+        self._true = np.zeros(classes, np.int64)
+        self._predicted = np.zeros(classes, np.int64)
+        self._hit = np.zeros(classes, np.int64)
+
+    def add(self, codes: NDArray[np.int64]) -> None:
+        """Adds samples: ``codes`` int64 [n], true * classes + predicted."""
+        classes = len(self._true)
+        true, predicted = np.divmod(codes, classes)
+        self._true += np.bincount(true, minlength=classes)
+        self._predicted += np.bincount(predicted, minlength=classes)
+        self._hit += np.bincount(true[true == predicted], minlength=classes)
+
+    def clear(self) -> None:
+        for counts in (self._true, self._predicted, self._hit):
+            counts[:] = 0
+
+    def __len__(self) -> int:
+        return int(self._true.sum())
+
+    def values(self, class_names: Sequence[str], prefix: str = "") -> tuple[dict[str, float], dict[str, float]]:
+        """``recall/<class>``, ``precision/<class>``, ``f1/<class>``; and ``macro_recall``, ``macro_precision``,
+        ``macro_f1``, all with ``prefix`` in front.
+
+        What is unknown is NaN: the recall of a class that was not there, the precision of one that was never
+        said, the F1 of one that was neither. A macro value is the mean over the classes that were there, with 0
+        for the precision of one that was never said (as scikit-learn has it); NaN if there was none.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rates = {
+                "recall": self._hit / self._true,
+                "precision": self._hit / self._predicted,
+                "f1": 2 * self._hit / (self._true + self._predicted),
+            }
+        there = self._true > 0
+        each: dict[str, float] = {}
+        macro: dict[str, float] = {}
+        for name, values in rates.items():
+            each |= {
+                f"{prefix}{name}/{label}": value for label, value in zip(class_names, values.tolist(), strict=True)
+            }
+            known = np.nan_to_num(values[there], nan=0.0)
+            macro[f"{prefix}macro_{name}"] = float(known.mean()) if len(known) else float("nan")
+        return each, macro
