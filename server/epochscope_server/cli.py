@@ -22,7 +22,6 @@ from epochscope_server import settings
 from epochscope_server.app import create_app
 from epochscope_server.errors import StartError
 from epochscope_server.serving import listen, make_server
-from epochscope_server.settings import Settings
 
 DEFAULT_URL = "http://127.0.0.1:7010"
 
