@@ -174,7 +174,8 @@ def in_cells(values: Numbers, counts: Whole, normalise: str) -> list[list[str]] 
             return ""
         if normalise == "none":
             return text.compact(count)
-        return f"{100 * value:.1f}" if fine else f"{100 * value:.0f}" if value >= 0.005 else ""
+        least, form = (0.0005, "{:.1f}") if fine else (0.005, "{:.0f}")
+        return form.format(100 * value) if value >= least else ""
 
     return _texts(cell, values, counts)
 

@@ -1,0 +1,53 @@
+// The service's answers. The only file that fetches.
+
+/** @import {Counts, Figure, Run, RunPage} from "./types.d.ts" */
+
+/** An answer that is none: what to tell the reader, and whether asking again may help. */
+export class ApiError extends Error {
+  /** @param {string} message @param {number} status 0 where the service did not answer @param {string} code */
+  constructor(message, status, code) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** @typedef {Record<string, string | number | null | undefined>} Query */
+
+/** @param {Query} query @param {AbortSignal} [signal] @returns {Promise<RunPage>} */
+export const runs = (query, signal) => ask("/runs", query, signal);
+
+/** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Run>} */
+export const run = (id, signal) => ask(`/runs/${encodeURIComponent(id)}`, {}, signal);
+
+/** @param {string} id @param {Query} query @param {AbortSignal} [signal] @returns {Promise<Counts>} */
+export const confusion = (id, query, signal) => ask(`/runs/${encodeURIComponent(id)}/confusion`, query, signal);
+
+/** @param {"classes" | "confusion" | "compare" | "series"} name @param {Query} query @param {AbortSignal} [signal] @returns {Promise<Figure>} */
+export const figure = (name, query, signal) => ask(`/figures/${name}`, query, signal);
+
+/**
+ * @param {string} path
+ * @param {Query} query what is null, undefined or "" is left out
+ * @param {AbortSignal} [signal]
+ */
+async function ask(path, query, signal) {
+  const said = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== null && value !== undefined && value !== "") said.set(name, String(value));
+  }
+  const tail = said.toString();
+  let answer;
+  try {
+    answer = await fetch(`/api/v1${path}${tail ? `?${tail}` : ""}`, { signal: signal ?? null, headers: { accept: "application/json" } });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError("The service does not answer. It may have been stopped; this page goes on by itself when it is back.", 0, "no_answer");
+  }
+  const content = await answer.json().catch(() => null);
+  if (!answer.ok) {
+    const told = content?.error;
+    throw new ApiError(told?.message ?? `The service answered ${answer.status}.`, answer.status, told?.code ?? "");
+  }
+  return content;
+}

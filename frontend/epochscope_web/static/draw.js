@@ -1,0 +1,171 @@
+// Figures to pixels. The only file that knows Plotly.
+
+/** @import {Drawing, Figure} from "./types.d.ts" */
+
+/**
+ * What is used of Plotly.
+ * @typedef {HTMLElement & {
+ *   on: (event: string, listener: (event: any) => void) => void,
+ *   _fullLayout?: any,
+ * }} Plot
+ * @typedef {{
+ *   react: (box: HTMLElement, data: object[], layout: object, config: object) => Promise<Plot>,
+ *   purge: (box: HTMLElement) => void,
+ *   Plots: { resize: (box: HTMLElement) => Promise<void> },
+ * }} Plotly
+ */
+
+const SCRIPT = "/vendor/plotly-cartesian-4.1.1.min.js";
+const CONFIG = Object.freeze({
+  displaylogo: false,
+  showSendToCloud: false, // it would send the reader's numbers to a company
+  plotlyServerURL: "",
+  showLink: false,
+  responsive: false, // a ResizeObserver sees more than the window's size
+  displayModeBar: "hover",
+  modeBarButtonsToRemove: ["lasso2d", "autoScale2d"],
+  toImageButtonOptions: { format: "png", scale: 2 },
+});
+
+/**
+ * What is known of a box beside what Plotly knows.
+ * @typedef {{ drawing: Drawing, pending: (() => void) | null, held: boolean, brushes: number, figure: Figure }} Known
+ */
+
+/** @type {WeakMap<HTMLElement, Known>} */
+const boxes = new WeakMap();
+/** @type {Promise<Plotly> | null} */
+let loading = null;
+
+/**
+ * Draw a figure in a box, or what is new of it where one is drawn already; zoom stays.
+ * While the reader holds the mouse in the box, drawing waits until it is released.
+ * @param {HTMLElement} box
+ * @param {Figure} figure
+ * @param {Drawing} [drawing]
+ */
+export async function draw(box, figure, drawing = {}) {
+  const plotly = await library();
+  const known = boxes.get(box);
+  if (known?.held) {
+    known.pending = () => void draw(box, figure, drawing);
+    return;
+  }
+  const brushes = known?.brushes ?? 0;
+  const layout = { ...figure.layout, ...marked(box, figure, drawing), selections: [], selectionrevision: brushes };
+  await plotly.react(box, figure.data, layout, { ...CONFIG });
+  if (known) {
+    known.drawing = drawing;
+    known.figure = figure;
+  } else {
+    boxes.set(box, { drawing, pending: null, held: false, brushes, figure });
+    listen(/** @type {Plot} */ (box));
+  }
+}
+
+/** Draw a figure's marks anew without asking for the figure. @param {HTMLElement} box @param {Drawing} drawing */
+export function mark(box, drawing) {
+  const known = boxes.get(box);
+  if (known) void draw(box, known.figure, drawing);
+}
+
+/** Give back what a box holds. @param {HTMLElement} box */
+export async function erase(box) {
+  if (!boxes.has(box)) return;
+  boxes.delete(box);
+  resized.unobserve(box);
+  (await library()).purge(box);
+}
+
+const resized = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    const box = /** @type {HTMLElement} */ (target);
+    if (box.offsetWidth && boxes.has(box)) requestAnimationFrame(() => void fit(box));
+  }
+});
+
+/** @param {HTMLElement} box */
+async function fit(box) {
+  const plotly = await library();
+  if (boxes.has(box)) await plotly.Plots.resize(box);
+}
+
+/** @returns {Promise<Plotly>} */
+function library() {
+  loading ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = SCRIPT;
+    script.onload = () => resolve(/** @type {any} */ (globalThis).Plotly);
+    script.onerror = () => {
+      loading = null;
+      script.remove();
+      reject(new Error("The drawing library could not be loaded from the service."));
+    };
+    document.head.append(script);
+  });
+  return loading;
+}
+
+/** @param {Plot} box */
+function listen(box) {
+  resized.observe(box);
+  const known = () => boxes.get(box);
+  box.addEventListener("pointerdown", () => {
+    const here = known();
+    if (!here) return;
+    here.held = true;
+    addEventListener(
+      "pointerup",
+      () =>
+        setTimeout(() => {
+          here.held = false;
+          const pending = here.pending;
+          here.pending = null;
+          pending?.();
+        }),
+      { once: true },
+    );
+  });
+  /** @param {any} event @param {boolean} done */
+  const brush = (event, done) => {
+    const range = event?.range?.x;
+    const here = known();
+    if (!here || !range) return;
+    if (done) here.brushes += 1;
+    here.drawing.onBrush?.([Math.min(range[0], range[1]), Math.max(range[0], range[1])], done);
+  };
+  box.on("plotly_selecting", (event) => brush(event, false));
+  box.on("plotly_selected", (event) => brush(event, true));
+  box.on("plotly_deselect", () => known()?.drawing.onBrush?.(null, true));
+  box.on("plotly_click", (event) => {
+    const point = event.points?.[0];
+    if (!point) return;
+    if (Array.isArray(point.pointNumber)) known()?.drawing.onCell?.(point.pointNumber[0], point.pointNumber[1]);
+    else known()?.drawing.onPick?.(Number(point.x));
+  });
+}
+
+/**
+ * The layout's shapes and annotations with the page's marks: hairlines where epochs begin, and the chosen window.
+ * @param {HTMLElement} box
+ * @param {Figure} figure
+ * @param {Drawing} drawing
+ */
+function marked(box, figure, drawing) {
+  const marks = drawing.marks;
+  if (!marks || figure.layout.meta.empty) return {};
+  const style = getComputedStyle(box);
+  const ink = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
+  const upright = { xref: "x", yref: "paper", y0: 0, y1: 1 };
+  /** @type {object[]} */
+  const shapes = marks.lines.map(({ at }) => ({ ...upright, type: "line", x0: at, x1: at, layer: "below", line: { color: ink("--hairline"), width: 1 } }));
+  if (marks.window) {
+    const [x0, x1] = marks.window;
+    shapes.push({ ...upright, type: "rect", x0, x1, layer: "below", fillcolor: ink("--window"), line: { width: 0 } });
+    for (const at of [x0, x1]) shapes.push({ ...upright, type: "line", x0: at, x1: at, line: { color: ink("--accent"), width: 1 } });
+  }
+  const words = marks.lines
+    .filter(({ text }) => text)
+    .map(({ at, text }) => ({ x: at, xref: "x", y: 0, yref: "paper", xanchor: "left", yanchor: "bottom", xshift: 2, text, showarrow: false, font: { size: 10, color: ink("--muted") } }));
+  return { shapes, annotations: [.../** @type {object[]} */ (figure.layout["annotations"] ?? []), ...words] };
+}

@@ -1,0 +1,138 @@
+// The loop: read the address, show its page, and ask again when something is new. The only file that knows all.
+
+/** @import {LiveState, Loop, Page, View} from "./types.d.ts" */
+import * as address from "./address.js";
+import { live } from "./live.js";
+import { comparePage } from "./panels/compare.js";
+import { segments } from "./panels/controls.js";
+import { fill, h } from "./panels/element.js";
+import { runPage } from "./panels/run.js";
+import { runsPage } from "./panels/runs.js";
+
+const BREATH_MS = 1000; // news are shown at most so often
+const ROUND_MS = 15000; // a run that falls silent sends no news of it
+
+const main = /** @type {HTMLElement} */ (document.getElementById("page"));
+const wordmark = document.querySelector(".wordmark");
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+let view = address.read(new URL(location.href));
+/** The address from before a drag: what "back" returns to. @type {string | null} */
+let before = null;
+/** @type {{ name: string, page: Page } | null} */
+let shown = null;
+
+/** @type {Loop} */
+const loop = {
+  view: () => view,
+  go(change, how = "push") {
+    const next = { ...view, ...change };
+    const now = address.write(view);
+    const then = address.write(next);
+    view = next;
+    if (how === "drag") {
+      before ??= now;
+      history.replaceState(null, "", then);
+    } else if (how === "replace") {
+      history.replaceState(null, "", then);
+    } else {
+      if (before !== null) history.replaceState(null, "", before);
+      if (then !== (before ?? now)) history.pushState(null, "", then);
+      before = null;
+    }
+    render();
+  },
+  theme: () => (view.theme === "system" ? (dark.matches ? "dark" : "light") : view.theme),
+  href: (change) => address.write({ ...address.DEFAULT, theme: view.theme, ...change }),
+};
+
+function render() {
+  document.documentElement.dataset["theme"] = loop.theme();
+  themes.set(view.theme);
+  wordmark?.setAttribute("href", loop.href({}));
+  const name = view.page === "run" ? `run ${view.run}` : view.page;
+  if (shown?.name !== name) {
+    shown?.page.close();
+    const page = view.page === "run" ? runPage(loop) : view.page === "compare" ? comparePage(loop) : view.page === "runs" ? runsPage(loop) : lostPage();
+    shown = { name, page };
+    fill(main, page.element);
+    scrollTo(0, 0);
+  }
+  shown.page.show(view);
+}
+
+/** @returns {Page} */
+function lostPage() {
+  document.title = "Nothing here · epochscope";
+  const element = h("article", {}, h("h1", {}, "Nothing at this address"), h("p", {}, h("a", { href: "/" }, "All runs")));
+  return { element, show() {}, refresh() {}, concerns: () => false, close() {} };
+}
+
+/** @param {View["theme"]} theme */
+const choose = (theme) => loop.go({ theme }, "replace");
+const themes = segments("Theme", /** @type {[View["theme"], string][]} */ ([["light", "Light"], ["dark", "Dark"], ["system", "System"]]), choose);
+document.getElementById("theme")?.append(themes.element);
+
+/** @type {Record<LiveState, [string, string, string]>} */
+const STATES = {
+  live: ["●", "live", "News arrive as they happen"],
+  connecting: ["◌", "connecting", "Asking the service for news"],
+  polling: ["◐", "polling", "No stream gets through; the page asks every few seconds"],
+  down: ["✕", "disconnected", "The service does not answer; the page goes on by itself when it is back"],
+};
+const connection = /** @type {HTMLElement} */ (document.getElementById("connection"));
+
+/** @param {LiveState} state */
+function connected(state) {
+  const [sign, word, says] = STATES[state];
+  connection.className = `connection ${state}`;
+  connection.title = says;
+  if (connection.dataset["state"] === state) return;
+  connection.dataset["state"] = state;
+  fill(connection, h("i", { "aria-hidden": "true" }, sign), h("span", {}, word));
+}
+
+let fresh = true; // nothing new since the page was last shown
+let last = 0;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let soon;
+
+/** Show what is new: at once, but never twice within a breath, and not where nobody looks. */
+function refresh() {
+  fresh = false;
+  if (document.hidden || soon !== undefined) return;
+  soon = setTimeout(() => {
+    soon = undefined;
+    if (document.hidden) return;
+    fresh = true;
+    last = Date.now();
+    shown?.page.refresh();
+  }, Math.max(0, last + BREATH_MS - Date.now()));
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && !fresh) refresh();
+});
+setInterval(refresh, ROUND_MS);
+addEventListener("popstate", () => {
+  before = null;
+  view = address.read(new URL(location.href));
+  render();
+});
+dark.addEventListener("change", render);
+document.addEventListener("click", (event) => {
+  const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
+  if (!(link instanceof HTMLAnchorElement) || link.target || link.origin !== location.origin || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  if (link.pathname.startsWith("/api/") || link.hash) return;
+  event.preventDefault();
+  view = address.read(new URL(link.href));
+  history.pushState(null, "", link.href);
+  render();
+});
+
+connected("connecting");
+render();
+live((message) => {
+  if (message.kind === "state") connected(message.state);
+  else if (message.run === "" || shown?.page.concerns(message.run)) refresh();
+});

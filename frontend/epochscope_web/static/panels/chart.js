@@ -1,0 +1,152 @@
+// One chart: its title, its one-sentence summary, the plot, and what is said while there is none.
+
+/** @import {Drawing, Figure} from "../types.d.ts" */
+import { ApiError } from "../api.js";
+import { draw, erase, mark } from "../draw.js";
+import { fill, h, say } from "./element.js";
+
+const RETRY_MS = 4000;
+let number = 0;
+
+/** @typedef {(signal: AbortSignal) => Promise<Figure>} Ask */
+
+/** Asks for its figure when it comes into sight, at most once at a time, and never draws an answer that is stale. */
+export class Chart {
+  /** @type {AbortController | null} */
+  #asked = null;
+  #key = "";
+  #again = false;
+  #visible = false;
+  #shown = false;
+  /** @type {{ key: string, ask: Ask, drawing: Drawing } | null} */
+  #wanted = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #retry;
+
+  /**
+   * @param {string} title
+   * @param {string} kind a CSS class: decides the height
+   * @param {(figure: Figure) => void} [told] called with every figure drawn
+   */
+  constructor(title, kind, told) {
+    const id = `chart-${(number += 1)}`;
+    this.told = told;
+    this.title = h("h2", { id }, title);
+    this.note = h("p", { class: "note" });
+    this.tools = h("div", { class: "tools" });
+    this.plot = h("div", { class: "plot", role: "img", "aria-labelledby": id, "aria-describedby": `${id}-says` });
+    this.summary = h("p", { class: "unseen", id: `${id}-says` });
+    this.veil = h("div", { class: "veil skeleton", "aria-hidden": "true" });
+    this.element = h(
+      "figure",
+      { class: `chart ${kind}`, role: "group", "aria-labelledby": id },
+      h("figcaption", {}, h("div", { class: "heading" }, this.title, this.note), this.tools),
+      h("div", { class: "stage" }, this.plot, this.veil),
+      this.summary,
+    );
+    this.sight = new IntersectionObserver(
+      ([entry]) => {
+        this.#visible = entry?.isIntersecting ?? false;
+        if (this.#visible) this.#start();
+      },
+      { rootMargin: "200px" },
+    );
+    this.sight.observe(this.element);
+  }
+
+  /**
+   * Show what `ask` answers. `key` stands for what is asked: the same key again is news of the same thing and waits
+   * for an answer under way, another key makes that answer stale.
+   * @param {string} key
+   * @param {Ask} ask
+   * @param {Drawing} [drawing]
+   */
+  show(key, ask, drawing = {}) {
+    this.#wanted = { key, ask, drawing };
+    if (this.#asked && this.#key !== key) {
+      this.#asked.abort();
+      this.#asked = null;
+    }
+    if (this.#asked) this.#again = true;
+    else this.#start();
+  }
+
+  /** Lay other marks over the figure that is drawn. @param {Drawing} drawing */
+  mark(drawing) {
+    if (this.#wanted) this.#wanted.drawing = drawing;
+    if (this.#shown) mark(this.plot, drawing);
+  }
+
+  close() {
+    this.#asked?.abort();
+    this.#wanted = null;
+    clearTimeout(this.#retry);
+    this.sight.disconnect();
+    void erase(this.plot);
+  }
+
+  /** Say something instead of a figure. @param {string} text */
+  tell(text) {
+    this.#asked?.abort();
+    this.#asked = null;
+    this.#wanted = null;
+    this.#cover("empty", text);
+  }
+
+  async #start() {
+    const wanted = this.#wanted;
+    if (!wanted || !this.#visible || this.#asked) return;
+    clearTimeout(this.#retry);
+    const asked = new AbortController();
+    this.#asked = asked;
+    this.#key = wanted.key;
+    this.#again = false;
+    this.element.setAttribute("aria-busy", "true");
+    try {
+      const figure = await wanted.ask(asked.signal);
+      if (asked.signal.aborted) return;
+      await this.#draw(figure, this.#wanted?.drawing ?? wanted.drawing);
+    } catch (error) {
+      if (asked.signal.aborted) return;
+      this.#fail(error);
+    }
+    this.element.removeAttribute("aria-busy");
+    this.#asked = null;
+    if (this.#again) void this.#start();
+    else if (this.#wanted === wanted) this.#wanted = { ...wanted };
+  }
+
+  /** @param {Figure} figure @param {Drawing} drawing */
+  async #draw(figure, drawing) {
+    const { meta } = figure.layout;
+    say(this.summary, meta.summary);
+    if (meta.empty) {
+      this.#cover("empty", meta.summary);
+    } else {
+      await draw(this.plot, figure, drawing);
+      this.#shown = true;
+      this.veil.hidden = true;
+      this.plot.classList.remove("covered");
+    }
+    this.told?.(figure);
+  }
+
+  /** @param {unknown} error */
+  #fail(error) {
+    const known = error instanceof ApiError;
+    const text = known ? error.message : `This chart could not be drawn: ${error instanceof Error ? error.message : error}`;
+    this.#cover("error", text);
+    if (!known || error.status === 0 || error.status >= 500 || error.status === 429) {
+      this.#retry = setTimeout(() => void this.#start(), RETRY_MS);
+    }
+  }
+
+  /** @param {"empty" | "error"} kind @param {string} text */
+  #cover(kind, text) {
+    this.veil.className = `veil ${kind}`;
+    this.veil.hidden = false;
+    this.veil.removeAttribute("aria-hidden");
+    this.plot.classList.toggle("covered", true);
+    fill(this.veil, h("p", {}, text), kind === "error" && h("button", { type: "button", onclick: () => void this.#start() }, "Try again"));
+  }
+}

@@ -1,0 +1,150 @@
+// The curves of the classes, with the brush that chooses the window of the confusion matrix.
+
+/** @import {Drawing, Figure, Loop, Marks, Run, View, Windows} from "../types.d.ts" */
+import * as api from "../api.js";
+import { Chart } from "./chart.js";
+import { focusChoice } from "./focus.js";
+import { output } from "./matrix.js";
+import { METRICS, count, steps } from "./words.js";
+
+const MANY_CLASSES = 40; // with more lines than this, wider windows keep the drawing quick
+const POINTS_OF_MANY = 150;
+const MOST_POINTS = 2000;
+const ROUND = [25, 50, 100, 200, 250, 500];
+
+/** @param {Loop} loop */
+export function classes(loop) {
+  const chart = new Chart("F1 per class", "large", told);
+  const focus = focusChoice((chosen) => loop.go({ focus: chosen }));
+  chart.element.insertBefore(focus.element, chart.element.children[1] ?? null);
+  /** @type {Windows | null} */
+  let windows = null;
+  /** @type {View} */
+  let view = loop.view();
+  /** @type {Run | null} */
+  let run = null;
+
+  /** @param {Figure} figure */
+  function told({ layout: { meta } }) {
+    windows = Array.isArray(meta.from) && Array.isArray(meta.to) && meta.x ? { x: meta.x, from: meta.from, to: meta.to, epoch: Array.isArray(meta.epoch) ? meta.epoch : null } : null;
+    focus.set(output(run, view)?.class_names ?? [], view.focus, meta.focus ?? []);
+    const from = windows?.from[0];
+    const to = windows?.to[0];
+    const each = view.by === "epoch" ? "epoch by epoch" : from && to ? `windows of ${count(to - from)} ${to - from === 1 ? "step" : "steps"}` : "";
+    chart.note.textContent = meta.empty ? "" : `${view.split}, ${each}, 95 % bands. Drag to choose a window.`;
+    chart.mark(drawing());
+  }
+
+  /** @returns {Drawing} */
+  function drawing() {
+    return {
+      marks: marks(),
+      onBrush: (range, done) => {
+        const window = range && windows && covered(windows, range);
+        if (window) loop.go({ from: window[0], to: window[1], epoch: null }, done ? "push" : "drag");
+        else if (done) loop.go({ from: null, to: null, epoch: null });
+      },
+      onPick: (x) => {
+        if (!windows) return;
+        const at = nearest(windows, x);
+        const epoch = windows.epoch?.[at];
+        if (epoch !== undefined) loop.go({ epoch, from: null, to: null });
+        else loop.go({ from: windows.from[at] ?? null, to: windows.to[at] ?? null, epoch: null });
+      },
+    };
+  }
+
+  /** @returns {Marks} */
+  function marks() {
+    const begun = (run?.spans ?? []).filter((span) => span.split === view.split && span.epoch > 1);
+    const every = Math.ceil(begun.length / 12);
+    const lines = view.by === "epoch" || begun.length > 60 ? [] : begun.map(({ epoch, from }, index) => ({ at: from - 0.5, text: index % every === 0 ? (begun.length > 6 ? `${epoch}` : `epoch ${epoch}`) : "" }));
+    return { lines, window: shaded() };
+  }
+
+  /** The chosen window in the units of the x axis. @returns {[number, number] | null} */
+  function shaded() {
+    if (!windows?.from.length) return null;
+    const chosen = view.epoch ? run?.spans.find((span) => span.split === view.split && span.epoch === view.epoch) : view;
+    if (!chosen || (chosen.from === null && chosen.to === null)) return null;
+    const first = chosen.from ?? 1;
+    const end = chosen.to ?? windows.to.at(-1) ?? first + 1;
+    if (windows.x === "step") return [first - 0.5, end - 0.5];
+    const inside = (windows.epoch ?? []).filter((_, at) => (windows?.from[at] ?? 0) < end && (windows?.to[at] ?? 0) > first);
+    return inside.length ? [Math.min(...inside) - 0.5, Math.max(...inside) + 0.5] : null;
+  }
+
+  return {
+    element: chart.element,
+    /** @param {View} now @param {Run} of */
+    show(now, of) {
+      view = now;
+      run = of;
+      const names = output(of, now)?.class_names ?? [];
+      chart.title.textContent = `${METRICS[now.metric]} per class`;
+      const query = {
+        run: of.id,
+        split: now.split,
+        metric: now.metric,
+        by: now.by,
+        width: now.by === "batch" ? width(now, of, names.length) : null,
+        focus: now.focus?.filter((index) => index < names.length).join(","),
+        output: now.output,
+        theme: loop.theme(),
+      };
+      chart.show(JSON.stringify(query), (signal) => api.figure("classes", query, signal), drawing());
+      chart.mark(drawing());
+    },
+    tell: (/** @type {string} */ text) => {
+      focus.element.hidden = true;
+      chart.tell(text);
+    },
+    close: () => chart.close(),
+  };
+}
+
+/** What of a window is chosen, in words. @param {View} view */
+export function chosen(view) {
+  if (view.epoch) return `epoch ${view.epoch}`;
+  if (view.from === null && view.to === null) return "whole run";
+  return view.to === null ? `from step ${count(view.from ?? 1)}` : steps(view.from ?? 1, view.to);
+}
+
+/**
+ * The steps `[from, to)` of the windows whose points lie in a stretch of the axis; the nearest one if none does.
+ * @param {Windows} windows
+ * @param {[number, number]} range
+ * @returns {[number, number] | null}
+ */
+function covered(windows, range) {
+  let first = windows.from.findIndex((_, at) => place(windows, at) >= range[0]);
+  let last = windows.from.findLastIndex((_, at) => place(windows, at) <= range[1]);
+  if (first < 0 || last < 0 || first > last) first = last = nearest(windows, (range[0] + range[1]) / 2);
+  const from = windows.from[first];
+  const to = windows.to[last];
+  return from !== undefined && to !== undefined ? [from, to] : null;
+}
+
+/** Where a window's point stands on the axis: at its epoch, or at the middle of its steps. @param {Windows} windows @param {number} at */
+function place(windows, at) {
+  return windows.epoch?.[at] ?? ((windows.from[at] ?? 0) + (windows.to[at] ?? 0) - 1) / 2;
+}
+
+/** @param {Windows} windows @param {number} x */
+function nearest(windows, x) {
+  let best = 0;
+  for (let at = 1; at < windows.from.length; at += 1) {
+    if (Math.abs(place(windows, at) - x) < Math.abs(place(windows, best) - x)) best = at;
+  }
+  return best;
+}
+
+/** The width to ask for: null leaves it to the service. @param {View} view @param {Run} run @param {number} names */
+function width(view, run, names) {
+  const all = run.steps[view.split] ?? 0;
+  if (view.width !== null) return Math.max(view.width, Math.ceil(all / MOST_POINTS));
+  if (names <= MANY_CLASSES || all <= 25 * POINTS_OF_MANY) return null;
+  const least = all / POINTS_OF_MANY;
+  const scale = 10 ** Math.max(0, Math.floor(Math.log10(least)) - 1);
+  return ROUND.map((round) => round * scale).find((round) => round >= least) ?? Math.ceil(least);
+}

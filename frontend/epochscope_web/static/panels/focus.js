@@ -1,0 +1,89 @@
+// Which classes are in focus: chips in the colours of their curves, and a list to choose from.
+
+/** @import {InFocus} from "../types.d.ts" */
+import { fill, h } from "./element.js";
+import { measure } from "./words.js";
+
+const MOST = 10; // further ones could not be told apart
+
+/**
+ * @param {(focus: number[] | null) => void} choose null: the worst of the moment
+ * @param {string} [auto] what it is called when nothing is chosen
+ */
+export function focusChoice(choose, auto = "worst three") {
+  const chips = h("ul", { class: "chips", "aria-label": "Classes in focus" });
+  const filter = h("input", { type: "search", placeholder: "Find a class", "aria-label": "Find a class", oninput: () => offer() });
+  const options = h("div", { class: "options" });
+  const reset = h("button", { type: "button", class: "quiet", onclick: () => choose(null) }, `Back to the ${auto}`);
+  const summary = h("summary", {}, "Choose classes");
+  const popover = h("details", { class: "popover" }, summary, h("div", { class: "sheet" }, filter, options, reset));
+  const element = h("div", { class: "focus" }, chips, popover);
+  /** @type {string[]} */
+  let names = [];
+  /** @type {number[] | null} */
+  let chosen = null;
+  /** @type {number[]} */
+  let drawn = [];
+
+  document.addEventListener("pointerdown", (event) => {
+    if (popover.open && !popover.contains(/** @type {Node} */ (event.target))) popover.open = false;
+  });
+  popover.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    popover.open = false;
+    summary.focus();
+  });
+  popover.addEventListener("toggle", () => popover.open && offer());
+
+  /** @param {number} index @param {boolean} on */
+  function set(index, on) {
+    const now = (chosen ?? drawn).filter((other) => other !== index);
+    const next = on ? [...now, index].slice(-MOST) : now;
+    choose(next.length ? next : null);
+  }
+
+  function offer() {
+    const wanted = filter.value.trim().toLocaleLowerCase();
+    const current = new Set(chosen ?? drawn);
+    const active = document.activeElement;
+    const held = active instanceof HTMLInputElement && options.contains(active) ? active.value : null;
+    const shown = names.map((name, index) => ({ name, index })).filter(({ name }) => name.toLocaleLowerCase().includes(wanted));
+    fill(
+      options,
+      ...shown.slice(0, 300).map(({ name, index }) =>
+        h("label", {}, h("input", { type: "checkbox", value: index, checked: current.has(index), onchange: (event) => set(index, event.target.checked) }), h("span", {}, name)),
+      ),
+      shown.length === 0 && h("p", { class: "note" }, "No class of this name."),
+    );
+    if (held !== null) /** @type {HTMLInputElement | null} */ (options.querySelector(`input[value="${held}"]`))?.focus();
+  }
+
+  return {
+    element,
+    /** @param {string[]} classNames @param {number[] | null} focus @param {InFocus[]} inFocus as drawn, with colours */
+    set(classNames, focus, inFocus) {
+      names = classNames;
+      chosen = focus;
+      drawn = inFocus.map(({ index }) => index);
+      element.hidden = names.length === 0;
+      reset.hidden = focus === null;
+      fill(
+        chips,
+        ...inFocus.map(({ index, name, run, colour, value, low, high }) => {
+          const swatch = h("i", { class: "swatch" });
+          swatch.style.background = colour;
+          const interval = low !== null && high !== null ? `95 %: ${measure(low)} to ${measure(high)}` : "not seen yet";
+          return h(
+            "li",
+            { title: `${run ? `${run}, ` : ""}${name}: ${measure(value)} (${interval})` },
+            swatch,
+            h("span", { class: "name" }, run ?? name),
+            h("b", {}, measure(value)),
+            focus !== null && !run && h("button", { type: "button", class: "bare", "aria-label": `Take ${name} out of focus`, onclick: () => set(index, false) }, "×"),
+          );
+        }),
+      );
+      if (popover.open) offer();
+    },
+  };
+}

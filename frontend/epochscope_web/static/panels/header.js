@@ -1,0 +1,87 @@
+// The head of a run's page: what it is, how it is doing, what it was started with.
+
+/** @import {ListedRun, Run} from "../types.d.ts" */
+import { fill, h, say } from "./element.js";
+import { count, duration, goesOn, measure, moments, state, when } from "./words.js";
+
+/** The state of a run as a shape, a word and a colour. @param {ListedRun} run */
+export function statusMark(run) {
+  const { word, sign, says } = state(run.status);
+  const why = run.reason ? `${says}: ${run.reason}` : says;
+  return h("span", { class: `status ${run.status}`, title: why }, h("i", { "aria-hidden": "true" }, sign), word);
+}
+
+/** How far a run is, 0 to 1, or null where no end is planned. @param {ListedRun} run */
+export function progress(run) {
+  const planned = (run.epochs ?? 0) * (run.batches_per_epoch ?? 0);
+  return planned ? Math.min(1, (run.steps.train ?? 0) / planned) : null;
+}
+
+export function runHeader() {
+  const title = h("h1");
+  const project = h("span", { class: "project" });
+  const status = h("span");
+  const facts = h("dl", { class: "facts" });
+  const bar = h("div", { class: "progress", "aria-hidden": "true" }, h("i"));
+  const reason = h("p", { class: "reason", role: "status" });
+  const capture = h("p", { class: "note" });
+  const params = h("details", { class: "params" }, h("summary", {}, "Parameters"), h("dl"));
+  const element = h(
+    "header",
+    { class: "run-head" },
+    h("div", { class: "names" }, project, title, status),
+    facts,
+    params,
+    reason,
+    capture,
+    bar,
+  );
+  let known = "";
+
+  /** @param {Run} run */
+  function set(run) {
+    say(title, run.name);
+    say(project, run.project);
+    fill(status, statusMark(run));
+    const planned = run.epochs && run.batches_per_epoch ? run.epochs * run.batches_per_epoch : null;
+    fill(
+      facts,
+      ...fact("step", count(run.steps.train ?? 0), planned && `of ${count(planned)}`),
+      ...fact("epoch", count(run.epoch), run.epochs && `of ${count(run.epochs)}`),
+      ...(["val_macro_f1", "val_accuracy"].find((key) => key in run.summary) === "val_macro_f1"
+        ? fact("val macro F1", measure(run.summary["val_macro_f1"]))
+        : fact("val accuracy", measure(run.summary["val_accuracy"]))),
+      ...fact("started", when(run.started_ms), null, moments(run.started_ms)),
+      ...fact(goesOn(run.status) ? "running for" : "took", duration(run)),
+    );
+    const done = progress(run);
+    bar.hidden = done === null || !goesOn(run.status);
+    /** @type {HTMLElement} */ (bar.firstElementChild).style.width = `${100 * (done ?? 0)}%`;
+    reason.hidden = !run.reason;
+    say(reason, run.reason);
+    // The one line matters where something of the model could not be captured, or where there is no matrix at all.
+    capture.hidden = !run.capture || (run.outputs.length > 0 && /^(all|everything)\b/i.test(run.capture));
+    say(capture, `Captured: ${run.capture}`);
+    const told = JSON.stringify([run.params, run.tags, run.notes, run.capture]);
+    params.hidden = told === '[{},[],"",""]';
+    if (told === known) return;
+    known = told;
+    const rows = Object.entries(run.params).map(([name, value]) => [name, typeof value === "number" ? measureParam(value) : String(value)]);
+    if (run.tags.length) rows.push(["tags", run.tags.join(", ")]);
+    if (run.notes) rows.push(["notes", run.notes]);
+    if (run.capture) rows.push(["captured", run.capture]);
+    rows.push(["run", run.id]);
+    fill(/** @type {Element} */ (params.lastElementChild), ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+  }
+  return { element, set };
+}
+
+/** @param {number} value */
+function measureParam(value) {
+  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6)));
+}
+
+/** @param {string} name @param {string} value @param {string | number | null} [more] @param {string} [title] */
+function fact(name, value, more, title) {
+  return [h("div", { title }, h("dt", {}, name), h("dd", {}, value, more && h("small", {}, ` ${more}`)))];
+}

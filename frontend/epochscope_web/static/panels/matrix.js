@@ -1,0 +1,134 @@
+// The confusion matrix of the chosen window, its largest confusions, and the same numbers as a table.
+
+/** @import {Confused, Counts, Figure, Loop, Meta, Normalise, Run, View} from "../types.d.ts" */
+import * as api from "../api.js";
+import { Chart } from "./chart.js";
+import { segments } from "./controls.js";
+import { fill, h } from "./element.js";
+import { count, share, steps } from "./words.js";
+
+const TABLE_CLASSES = 200;
+
+/** @type {[Normalise, string][]} */
+export const NORMALISE = [
+  ["true", "of true"],
+  ["predicted", "of predicted"],
+  ["none", "counts"],
+];
+
+/** @param {Loop} loop */
+export function matrix(loop) {
+  const chart = new Chart("Confusion", "square", told);
+  const normalise = segments("Share", NORMALISE, (value) => loop.go({ normalise: value }));
+  const whole = h("button", { type: "button", class: "quiet", onclick: () => loop.go({ from: null, to: null, epoch: null }) }, "Whole run");
+  chart.tools.append(whole, normalise.element);
+  const rows = h("tbody");
+  const largest = h(
+    "section",
+    { class: "largest" },
+    h("h3", {}, "Most confused"),
+    h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "true class, taken for"), h("th", { scope: "col", class: "n" }, "n"), h("th", { scope: "col", class: "n" }, "of true"))), rows),
+  );
+  const cells = h("div", { class: "cells", tabindex: "0", role: "region", "aria-label": "Confusion counts as a table" });
+  const table = h("details", { class: "twin" }, h("summary", {}, "Counts as a table"), cells);
+  const element = h("section", { class: "matrix panel" }, chart.element, largest, table);
+  /** @type {View | null} */
+  let view = null;
+  /** @type {Run | null} */
+  let run = null;
+  /** @type {AbortController | null} */
+  let asked = null;
+  table.addEventListener("toggle", () => void tabulate());
+
+  const query = () => ({ split: view?.split, from: view?.from, to: view?.to, epoch: view?.epoch, output: view?.output });
+
+  /** @param {Figure} figure */
+  function told({ layout: { meta } }) {
+    chart.title.textContent = `Confusion, ${named(meta)}`;
+    chart.note.textContent = meta.total ? `${count(meta.total)} predictions, ${count(meta.right ?? 0)} right` : "";
+    const confused = /** @type {Confused[]} */ (meta.largest ?? []);
+    largest.hidden = meta.empty === true;
+    const names = output(run, view)?.class_names ?? [];
+    const most = Math.max(...confused.map((one) => one.share), 0.0001);
+    fill(
+      rows,
+      ...confused.slice(0, 8).map((one) => {
+        const bar = h("i", { class: "ink" });
+        bar.style.width = `${(100 * one.share) / most}%`;
+        const names2 = [names[one.true] ?? `class ${one.true}`, names[one.predicted] ?? `class ${one.predicted}`];
+        return h(
+          "tr",
+          {},
+          h("td", {}, h("button", { type: "button", class: "bare pair", title: "Bring both classes into focus", onclick: () => loop.go({ focus: [one.true, one.predicted] }) }, h("span", {}, names2[0]), h("span", { class: "arrow" }, " → "), h("span", {}, names2[1]))),
+          h("td", { class: "n" }, count(one.count)),
+          h("td", { class: "n share" }, bar, h("span", {}, share(one.share))),
+        );
+      }),
+      confused.length === 0 && h("tr", {}, h("td", { colspan: 3 }, "Nothing was confused here.")),
+    );
+    void tabulate();
+  }
+
+  /** @param {Meta} meta */
+  function named(meta) {
+    const split = view?.split ?? "train";
+    if (typeof meta.from !== "number" || typeof meta.to !== "number") return split;
+    const window = steps(meta.from, meta.to);
+    if (view?.epoch) return split === "val" ? `after epoch ${view.epoch} (${split} ${window})` : `${split} epoch ${view.epoch} (${window})`;
+    return `${split} ${window}`;
+  }
+
+  async function tabulate() {
+    if (!table.open || !run) return;
+    asked?.abort();
+    asked = new AbortController();
+    const { signal } = asked;
+    try {
+      const counts = await api.confusion(run.id, query(), signal);
+      fill(cells, counts.class_names.length > TABLE_CLASSES ? h("p", {}, "Too many classes for a table on a page; the address /api/v1 has the numbers.") : grid(counts));
+    } catch (error) {
+      if (!signal.aborted) fill(cells, h("p", {}, error instanceof Error ? error.message : String(error)));
+    }
+  }
+
+  return {
+    element,
+    /** @param {View} now @param {Run} of */
+    show(now, of) {
+      view = now;
+      run = of;
+      normalise.set(now.normalise);
+      whole.hidden = now.from === null && now.to === null && now.epoch === null;
+      const asking = { run: of.id, ...query(), normalise: now.normalise, theme: loop.theme() };
+      chart.show(JSON.stringify(asking), (signal) => api.figure("confusion", asking, signal), {
+        onCell: (row, column) => loop.go({ focus: row === column ? [row] : [row, column] }),
+      });
+    },
+    /** @param {string} text */
+    tell(text) {
+      chart.tell(text);
+      largest.hidden = true;
+      table.hidden = true;
+    },
+    close() {
+      asked?.abort();
+      chart.close();
+    },
+  };
+}
+
+/** The output of a run that the view is of. @param {Run | null} run @param {View | null} view */
+export function output(run, view) {
+  return run?.outputs.find(({ name }) => name === view?.output) ?? run?.outputs[0];
+}
+
+/** @param {Counts} counts */
+function grid({ class_names, counts }) {
+  return h(
+    "table",
+    {},
+    h("caption", {}, "Rows are the true class, columns the predicted one."),
+    h("thead", {}, h("tr", {}, h("td"), ...class_names.map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, ...class_names.map((name, row) => h("tr", {}, h("th", { scope: "row" }, name), ...(counts[row] ?? []).map((value, column) => h("td", { class: row === column ? "right" : value ? "wrong" : "none" }, count(value)))))),
+  );
+}

@@ -1,0 +1,154 @@
+// The page of one run: its classes over time, the confusion matrix of the chosen window, loss and metrics.
+
+/** @import {Loop, Metric, Page, Run, Split, View} from "../types.d.ts" */
+import * as api from "../api.js";
+import { chosen, classes } from "./classes.js";
+import { list, segments } from "./controls.js";
+import { fill, h } from "./element.js";
+import { runHeader } from "./header.js";
+import { matrix } from "./matrix.js";
+import { scalars } from "./scalars.js";
+import { goesOn } from "./words.js";
+
+const WIDTHS = [1, 5, 25, 100, 500];
+/** @type {[Metric, string][]} */
+const METRIC_WORDS = [["f1", "F1"], ["recall", "recall"], ["precision", "precision"]];
+
+/** @param {Loop} loop @returns {Page} */
+export function runPage(loop) {
+  const id = loop.view().run;
+  const head = runHeader();
+  const curves = classes(loop);
+  const confusion = matrix(loop);
+  const lines = scalars(loop);
+
+  const split = segments("Split", /** @type {[Split, string][]} */ ([["train", "train"], ["val", "val"], ["test", "test"]]), (value) => loop.go({ split: value, from: null, to: null }));
+  const metric = segments("Metric", METRIC_WORDS, (value) => loop.go({ metric: value }));
+  const by = segments("By", [["batch", "batch"], ["epoch", "epoch"]], (value) => loop.go({ by: value }));
+  const width = list("Window", (value) => loop.go({ width: value === "auto" ? null : Number(value) }));
+  const output = list("Output", (value) => loop.go({ output: value, focus: null }));
+  const from = h("input", { type: "number", min: 1, inputmode: "numeric", "aria-label": "First step of the window", placeholder: "first", onchange: window });
+  const to = h("input", { type: "number", min: 1, inputmode: "numeric", "aria-label": "Last step of the window", placeholder: "last", onchange: window });
+  const steps = h("fieldset", { class: "steps" }, h("legend", {}, "Matrix of steps"), h("div", {}, from, h("span", {}, "to"), to));
+  const epoch = list("Epoch", (value) => loop.go({ epoch: value ? Number(value) : null, from: null, to: null }));
+  const controls = h("div", { class: "controls", role: "group", "aria-label": "What is shown" }, output.element, split.element, metric.element, by.element, width.element, steps, epoch.element);
+  const body = h("div", { class: "grid" }, h("div", { class: "panel wide" }, curves.element), confusion.element, h("div", { class: "panel low" }, lines.element));
+  const trouble = h("div", { class: "trouble", role: "alert" });
+  const element = h("article", { class: "run-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), trouble, head.element, controls, body);
+  for (const part of [head.element, controls, body]) part.hidden = true;
+
+  /** @type {Run | null} */
+  let run = null;
+  /** @type {AbortController | null} */
+  let asked = null;
+  let again = false;
+  let closed = false;
+  /** @type {View} */
+  let view = loop.view();
+  /** Whether the matrix that is drawn can't change any more. */
+  let settled = "";
+
+  function window() {
+    const first = from.value === "" ? null : Math.max(1, Math.round(Number(from.value)));
+    const last = to.value === "" ? null : Math.max(1, Math.round(Number(to.value)));
+    if (first !== null && last !== null && last < first) {
+      to.setCustomValidity("The last step comes before the first.");
+      to.reportValidity();
+      return;
+    }
+    to.setCustomValidity("");
+    loop.go({ from: first, to: last === null ? null : last + 1, epoch: null });
+  }
+
+  async function load() {
+    if (asked) {
+      again = true;
+      return;
+    }
+    asked = new AbortController();
+    try {
+      run = await api.run(id, asked.signal);
+      if (closed) return;
+      trouble.replaceChildren();
+      for (const part of [head.element, controls, body]) part.hidden = false;
+      head.set(run);
+      document.title = `${run.name} · epochscope`;
+      render(true);
+    } catch (error) {
+      if (closed) return;
+      const text = error instanceof Error ? error.message : String(error);
+      fill(trouble, h("p", {}, run ? `${text} What you see is from before.` : text), h("button", { type: "button", onclick: () => void load() }, "Try again"), !run && h("a", { href: loop.href({ page: "runs" }) }, "All runs"));
+      if (!(error instanceof api.ApiError) || error.status === 0 || error.status >= 500) setTimeout(() => !closed && void load(), 4000);
+    }
+    asked = null;
+    if (again) {
+      again = false;
+      void load();
+    }
+  }
+
+  /** @param {boolean} news whether there may be new numbers, not only another view */
+  function render(news) {
+    if (!run) return;
+    setControls(run);
+    lines.show(view, [run]);
+    if (!run.outputs.length) {
+      const why = run.capture || "only its scalar series were sent";
+      const text = goesOn(run.status) && !run.steps.train ? "Waiting for the first batch." : `This run has no confusion counts: ${why}.`;
+      curves.tell(text);
+      confusion.tell(text);
+      return;
+    }
+    curves.show(view, run);
+    const key = JSON.stringify([view.split, view.from, view.to, view.epoch, view.output, view.normalise, loop.theme()]);
+    if (news && settled === key) return;
+    confusion.show(view, run);
+    settled = isSettled(run, view) ? key : "";
+  }
+
+  /** @param {Run} of */
+  function setControls(of) {
+    split.set(view.split, of.splits.length ? of.splits : ["train"]);
+    /** @type {HTMLElement | null} */ (split.element.querySelector('label:has(input[value="test"])'))?.toggleAttribute("hidden", !of.splits.includes("test"));
+    metric.set(view.metric);
+    by.set(view.by);
+    const widths = view.width !== null && !WIDTHS.includes(view.width) ? [...WIDTHS, view.width].sort((a, b) => a - b) : WIDTHS;
+    width.set(view.width === null ? "auto" : String(view.width), [["auto", "auto"], ...widths.map((steps) => /** @type {[string, string]} */ ([String(steps), steps === 1 ? "1 step" : `${steps} steps`]))]);
+    width.element.hidden = view.by === "epoch";
+    output.set(view.output || (of.outputs[0]?.name ?? ""), of.outputs.map(({ name }) => [name, name]));
+    const epochs = of.spans.filter((span) => span.split === view.split).map((span) => span.epoch);
+    if (view.epoch && !epochs.includes(view.epoch)) epochs.push(view.epoch);
+    epoch.set(view.epoch ? String(view.epoch) : "", [["", chosen({ ...view, epoch: null }) === "whole run" ? "all" : "–"], ...epochs.map((one) => /** @type {[string, string]} */ ([String(one), String(one)]))]);
+    if (document.activeElement !== from) from.value = view.from === null ? "" : String(view.from);
+    if (document.activeElement !== to) to.value = view.to === null ? "" : String(view.to - 1);
+    for (const input of [from, to]) input.max = String(of.steps[view.split] ?? 1);
+  }
+
+  const page = {
+    element,
+    /** @param {View} now */
+    show(now) {
+      view = now;
+      if (run) render(false);
+      else void load();
+    },
+    refresh: () => void load(),
+    /** @param {string} about */
+    concerns: (about) => about === id,
+    close() {
+      closed = true;
+      asked?.abort();
+      curves.close();
+      confusion.close();
+      lines.close();
+    },
+  };
+  return page;
+}
+
+/** Whether no further batch can change the matrix of the view's window. @param {Run} run @param {View} view */
+function isSettled(run, view) {
+  const seen = run.steps[view.split] ?? 0;
+  if (view.epoch) return run.spans.some((span) => span.split === view.split && span.epoch > (view.epoch ?? 0));
+  return view.to !== null && view.to <= seen;
+}
