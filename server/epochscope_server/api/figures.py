@@ -18,6 +18,7 @@ from epochscope_server.figures.compare import compare_figure
 from epochscope_server.figures.confusion import confusion_figure
 from epochscope_server.figures.series import series_figure
 from epochscope_server.store import runs as stored_runs
+from epochscope_server.store import spans
 
 router = APIRouter(prefix="/figures", tags=["figures"], responses=ERRORS)
 
@@ -124,7 +125,11 @@ def series_route(
     smooth: Smooth = 0.0,
     theme: Theme = "light",
 ) -> Json:
-    """Scalar series over each other; a series that a run or split does not have is left out."""
+    """Scalar series over each other; a series that a run or split does not have is left out.
+
+    By batch beside train, the other splits are shown by epoch, each value at the last training step of its epoch:
+    they count steps of their own, which say nothing on the axis of training.
+    """
     splits = split.split(",")
     if unknown := [name for name in splits if name not in SPLITS]:
         raise InvalidError("unknown_split", f"{unknown[0]!r} is no split; they are {', '.join(SPLITS)}", "split")
@@ -134,15 +139,27 @@ def series_route(
     drawn = []
     for uid, name in zip(uids, names, strict=True):
         for one in splits:
+            beside_train = by == "batch" and one != "train" and "train" in splits
             for key in wanted:
                 try:
-                    found = series.read(rooms, uid, one, [key], by, from_, to, points, smooth)
+                    if beside_train:
+                        found = series.read(rooms, uid, one, [key], "epoch", None, None, points, 0)
+                    else:
+                        found = series.read(rooms, uid, one, [key], by, from_, to, points, smooth)
                 except NotFoundError as error:
                     if error.code != "unknown_series":
                         raise
                     continue
                 drawn += [(name, points_of) for points_of in found]
-    return Json(series_figure(drawn, theme=theme))
+    epoch_steps = {name: _epoch_steps(rooms, uid) for uid, name in zip(uids, names, strict=True)}
+    return Json(series_figure(drawn, theme=theme, epoch_steps=epoch_steps))
+
+
+def _epoch_steps(rooms: Rooms, uid: str) -> dict[int, int]:
+    """The last training step of each epoch."""
+    with rooms.database.read() as connection:
+        covered = spans.of_run(connection, stored_runs.get(connection, uid), "train")
+    return {span["epoch"]: span["to"] - 1 for span in covered}
 
 
 def _uids(run: str | None, runs: str | None) -> list[str]:
