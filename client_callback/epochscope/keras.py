@@ -13,22 +13,20 @@ from __future__ import annotations
 
 import os
 import time
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import keras
 
-from epochscope import arguments, keras_facts, wire
-from epochscope import keras_patches as patches
+from epochscope import arguments, wire
 from epochscope.flusher import say
+from epochscope.keras_attachment import Attachment
 from epochscope.keras_guard import Guarded, guarded
-from epochscope.keras_passes import Pass, open_capture
-from epochscope.run import Run
+from epochscope.keras_passes import Pass
+from epochscope.keras_telling import Telling
 from epochscope.sender import DEFAULT_URL, Connection
-from epochscope.spool import new_id
 
-READ_S = 0.25  # how often the log of batches is read
+READ_S = 0.25  # how often, at most, the log of batches is read, unless it fills up
 RUNNING_MEAN = "{} (running mean)"
 
 
@@ -82,47 +80,56 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         if resume is not None:
             wire.check_id("resume", resume)
         Connection(url or os.environ.get("EPOCHSCOPE_URL") or DEFAULT_URL, None)  # a bad address is told here
+        arguments.class_outputs(class_names, num_classes)
         self._class_names = dict(arguments.class_outputs(class_names, None))
-        if num_classes is not None:
-            arguments.class_outputs(class_names, num_classes)
         self._num_classes = num_classes
-        self._name = name
-        self._params = dict(params or {})
-        self._told = {
-            "project": project,
-            "tags": list(tags),
-            "notes": notes,
-            "group": group,
-            "url": url,
-            "token": token,
-            "spool_dir": spool_dir,
-        }
+        self._telling = Telling(
+            name,
+            params or {},
+            {
+                "project": project,
+                "class_names": self._class_names or None,
+                "tags": list(tags),
+                "notes": notes,
+                "group": group,
+                "url": url,
+                "token": token,
+                "spool_dir": spool_dir,
+            },
+        )
         self._resume = resume
-        self._run: Run | None = None
-        self._run_name = ""
-        self._last_id = resume
-        self._passes = {split: Pass(split) for split in ("train", "val", "test")}
+        self._passes = {split: Pass(split) for split in get_args(wire.Split)}
         self._now: Pass | None = None  # whose batches run
-        self._capture: Any = None  # keras_capture.Capture
-        self._patched: list[object] = []
-        self._owner = patches.Owner()
-        self._published: set[str] = set()
-        self._foreign = False  # an evaluate() that is not ours is running
+        self._attachment: Attachment | None = None
         self._fitting = False
         self._epoch = 0
         self._read_at = 0.0
-        self._batches_since = 0
-        self._late: tuple[dict[str, Any], set[str], str, int] | None = None
-        self._kept: list[tuple[str, float]] = []
-        self._batch_size: int | None = None
-        self._capture_told = ""
+        self._calls_since = 0
 
     @property
     def run_id(self) -> str | None:
-        """Id of the run being recorded, or of the last one."""
-        return self._last_id
+        """Id of the run being recorded, else of the last one."""
+        return self._telling.last_id
 
-    # -- attaching
+    def log(self, name: str, value: float, *, by: str | None = None) -> None:
+        """Records a number of your own: by batch while batches run, by epoch in ``on_epoch_end`` and between
+        epochs, once for the whole run outside of a training; or as ``by`` says ("batch", "epoch", "run").
+
+        Raises nothing: what is no number is left out.
+        """
+        self._log(name, value, by)
+
+    @guarded
+    def _log(self, name: str, value: float, by: str | None) -> None:
+        now = self._now
+        by = by or ("batch" if now is not None else "epoch" if self._fitting and self._epoch else "run")
+        if by == "batch":
+            one = now or self._passes["train"]
+            self._telling.value(name, value, one.split, by, max(one.step_now, 1))
+        else:
+            self._telling.value(name, value, "train", by, self._epoch if by == "epoch" else 0)
+
+    # -- the model
 
     def set_model(self, model: Any) -> None:
         super().set_model(model)
@@ -130,141 +137,84 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
 
     @guarded
     def _attach(self, model: Any) -> None:
-        for left in patches.owners(model):
-            if left.begun:
-                left.live = False  # of a fit that ended by an exception: Keras told nobody
-        patches.sweep(model)
-        self._abandon()
-        self._batch_size = keras_facts.batch_size(model)
-        self._owner = patches.Owner()
-        self._capture, why_not = open_capture(
-            model, self._class_names, self._num_classes, self._batch_size, self.trouble
-        )
-        self._why_not = why_not
-        for each in self._passes.values():
-            each.attach(self._capture)
-        self._put(model, "make_test_function", self._see_test_function)
-        if hasattr(model, "_get_metrics_result_or_logs"):
-            self._put(model, "_get_metrics_result_or_logs", self._see_epoch_result)
-        self._published.clear()
-        for callback in getattr(keras_facts.callback_list(), "callbacks", ()):
-            if isinstance(callback, keras.callbacks.ProgbarLogger):
-                self._put(callback, "on_epoch_end", self._see_progress)
+        self._let_go("interrupted", "fit() ended before its time")
+        self._attachment = Attachment(model, self._class_names, self._num_classes, self.trouble, self._epoch_values)
+        for one in self._passes.values():
+            one.attach(self._attachment.capture)
 
-    def _put(self, target: Any, name: str, seen: Any) -> None:
-        method = weakref.WeakMethod(seen)
-
-        def replacement(_: patches.Owner, original: Any, *args: Any, **kwargs: Any) -> Any:
-            bound = method()
-            return original(*args, **kwargs) if bound is None else bound(original, *args, **kwargs)
-
-        patches.put(self._owner, target, name, replacement)
-        self._patched.append(target)
-
-    def _detach(self) -> None:
-        self._owner.live = False
-        for target in self._patched:
-            patches.sweep(target)
-        self._patched.clear()
-        if self._capture is not None:
-            self._capture.remove()
-            self._capture = None
-
-    def _abandon(self) -> None:
-        """Ends what an earlier fit that raised has left open."""
-        self._detach()
-        if self._run is not None and not self._run.over:
-            self._run.end("interrupted", "fit() ended before its time")
-        self._run = None
+    def _let_go(self, status: str, reason: str) -> None:
+        """Ends what is still going on: the last fit has raised, or we are switched off."""
+        if self._attachment is not None:
+            self._attachment.detach()
+            self._attachment = None
+        self._telling.abandon(status, reason)
         self._fitting = False
+        self._now = None
 
     def switched_off(self, error: Exception) -> None:
-        self._detach()
-        if self._run is not None and not self._run.over:
-            self._run.describe(capture=f"switched off after internal errors: {error!r}")
-            self._run.end("interrupted", f"epochscope switched itself off: {error!r}")
+        self._let_go("interrupted", f"epochscope switched itself off: {error!r}")
 
-    # -- what Keras does, seen on its way
-
-    def _see_test_function(self, original: Any, *args: Any, **kwargs: Any) -> Any:
-        self._foreign = True  # until on_test_begin says that it is ours
-        return original(*args, **kwargs)
-
-    def _see_epoch_result(self, original: Any, *args: Any, **kwargs: Any) -> Any:
-        """Called when the batches of an epoch or of a validation pass are through: the place where per-class
-        values reach every callback, whatever the order, and where Keras itself puts ``val_`` in front."""
-        result = original(*args, **kwargs)
-        if self._foreign:
-            self._foreign = False
-            return result
+    def _epoch_values(self) -> dict[str, float]:
+        """Per-class values of the pass that is through; Keras itself puts ``val_`` in front."""
         values: dict[str, float] = {}
-        self._collect_epoch_values(values)
-        return {**result, **values} if isinstance(result, dict) and values else result
+        self._collect(values)
+        return values
 
     @guarded
-    def _collect_epoch_values(self, into: dict[str, float]) -> None:
+    def _collect(self, values: dict[str, float]) -> None:
         if self._now is None or not self._fitting:
-            return
+            return  # a standalone evaluate() returns what it always returned
         self._read(self._now)
-        into |= self._publish(self._now)
-
-    def _see_progress(self, original: Any, epoch: int, logs: Any = None) -> Any:
-        """The progress bar's last line of an epoch, without our keys."""
-        if isinstance(logs, dict):
-            logs = {name: value for name, value in logs.items() if name not in self._published}
-        return original(epoch, logs)
+        values |= self._publish(self._now)
 
     def _publish(self, one: Pass) -> dict[str, float]:
         each, macro = one.values()
-        values = {**each, **macro}
         before = "val_" if one.split == "val" else ""
-        self._published |= {before + name for name in values}
-        one.not_series = {before + name for name in each}
-        return values
+        self._telling.left_out |= {before + name for name in each}
+        if self._attachment is not None:
+            self._attachment.published |= {before + name for name in (*each, *macro)}
+        return {**each, **macro}
 
-    # -- hooks
+    # -- what Keras calls
 
     @guarded
     def on_train_begin(self, logs: Any = None) -> None:
         self._fitting = True
-        self._mark_begun()
+        self._epoch = 0
         if self._resume is None:
-            for split in ("train", "val"):
-                self._passes[split].steps = 0
-        self._begin_run(self._resume)
+            for one in self._passes.values():
+                one.steps = 0
+        self._begin(self._resume, self.params or {})
 
     @guarded
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._record_late()
-        self._foreign = False
+        self._telling.late()
         self._epoch = epoch + 1
+        if self._attachment is not None:
+            self._attachment.foreign = False
         train = self._passes["train"]
-        steps = self.params.get("steps") if self.params else None
-        if self._resume is not None and not train.steps and steps:
-            train.steps = epoch * int(steps)
-        self._start_pass(train)
+        if self._resume is not None and not train.steps:
+            train.steps = epoch * int((self.params or {}).get("steps") or 0)
+        self._start(train)
 
     @guarded
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        train = self._passes["train"]
-        self._now = train
-        self._after_batch(train, batch, logs)
+        self._after_batch(self._passes["train"], batch, logs)
 
     @guarded
     def on_test_begin(self, logs: Any = None) -> None:
-        self._foreign = False
+        one = self._passes["val" if self._fitting else "test"]
         if self._fitting:
-            one = self._passes["val"]
-            self._finish_pass(self._passes["train"])
+            self._finish(self._passes["train"])
             if self._resume is not None and not one.steps:
                 iterator = getattr(self.model, "_eval_epoch_iterator", None)
                 one.steps = (self._epoch - 1) * int(getattr(iterator, "num_batches", None) or 0)
         else:
-            one = self._passes["test"]
-            self._mark_begun()
-            self._begin_run(self._last_id)
+            self._begin(self._telling.last_id or self._resume, {})
+        if self._attachment is not None:
+            self._attachment.foreign = False
         one.drop_unread()
-        self._start_pass(one)
+        self._start(one)
 
     @guarded
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -273,191 +223,95 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
 
     @guarded
     def on_test_end(self, logs: Any = None) -> None:
-        one = self._now
-        if one is None:
+        if self._now is None:
             return
-        self._finish_pass(one)
-        if self._fitting:
-            self._now = self._passes["train"]
-        else:
-            self._record_values(logs or {}, "test", "epoch", max(self._epoch, 1))
-            self._now = None
-            self._end_run("finished")
+        self._finish(self._now)
+        if not self._fitting:
+            self._telling.logs(logs or {}, "test", "epoch", max(self._epoch, 1))
+            self._end(self._status)
+        self._now = None
 
     @guarded
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         train = self._passes["train"]
-        self._finish_pass(train)
+        self._finish(train)
         self._now = None
-        if isinstance(logs, dict):
-            if not self._published and train.counted:
-                # Keras has lost the method that we go by: the callbacks after us can still have them.
-                logs.update(self._publish(train))
-            known = set(logs)
-            self._record_values(logs, "train", "epoch", self._epoch)
-            self._late = (logs, known, "epoch", self._epoch)
+        if not isinstance(logs, dict):
+            return
+        if self._attachment is not None and not self._attachment.sees_epochs and train.counted:
+            # Without Keras's private method, the callbacks after us and History can still have them.
+            logs.update(self._publish(train))
+            val = self._passes["val"]
+            if val.counted:
+                logs.update({f"val_{name}": value for name, value in self._publish(val).items()})
+        self._telling.logs(logs, "train", "epoch", self._epoch)
+        self._telling.expect_more(logs, set(logs), "epoch", self._epoch)
 
     @guarded
     def on_train_end(self, logs: Any = None) -> None:
-        self._record_late()
+        self._telling.late()
         self._fitting = False
-        self._end_run("finished")
+        self._end("finished")
 
-    def log(self, name: str, value: float, *, by: str | None = None) -> None:
-        """Records a number of your own: by batch while batches run, by epoch between them (in ``on_epoch_end``,
-        say), once for the whole run outside of a training; or as ``by`` says ("batch", "epoch", "run").
+    # -- runs, passes, batches
 
-        Raises nothing: what can't be recorded is left out.
-        """
-        self._log(name, value, by)
+    def _begin(self, run_id: str | None, fit: dict[str, Any]) -> None:
+        run = self._telling.run
+        self._status = run.status if run is not None and run.id == run_id else "finished"
+        attachment = self._attachment
+        self._telling.begin(self, self.model, run_id, fit, attachment.batch_size if attachment else None)
+        if attachment is not None:
+            attachment.begin()
+            if attachment.why_not:
+                self._telling.running_means_only(attachment.why_not)
 
-    @guarded
-    def _log(self, name: str, value: float, by: str | None) -> None:
-        number = arguments.number(name, value)
-        if self._run is None or self._run.over:
-            self._kept.append((name, number))
-            return
-        train = self._passes["train"]
-        by = by or ("batch" if self._now is not None else "epoch" if self._epoch else "run")
-        step = {"batch": train.step_now, "epoch": self._epoch}.get(by, 0)
-        split = self._now.split if self._now is not None and by == "batch" else "train"
-        if by == "batch" and self._now is not None:
-            step = self._now.step_now
-        self._run.log(max(step, 1) if by != "run" else 0, split=split, by=by, **{name: number})
+    def _end(self, status: str) -> None:
+        if self._attachment is not None:
+            self._attachment.detach()
+            self._attachment = None
+        self._telling.end(status)
 
-    # -- a run
-
-    def _mark_begun(self) -> None:
-        self._owner.begun = True
-        if self._capture is not None:
-            self._capture.begun = True
-
-    def _begin_run(self, run_id: str | None) -> None:
-        run_id = run_id or new_id()
-        if run_id != self._last_id or not self._run_name:
-            own = self._name or (f"{self.model.name}-{run_id[:4]}" if keras_facts.has_own_name(self.model) else None)
-            self._run_name = own or arguments.readable_name(run_id)
-        params = self.params or {}
-        epochs, steps = (params.get("epochs"), params.get("steps")) if self._fitting else (None, None)
-        inferred = keras_facts.parameters(self.model, epochs, steps, self._batch_size)
-        self._capture_told = ""
-        self._run = Run(
-            name=self._run_name,
-            class_names=self._class_names or None,
-            params={**inferred, **self._params},
-            environment=keras_facts.environment(),
-            epochs=epochs,
-            batches_per_epoch=steps,
-            capture=f"running means only: {self._why_not}" if self._why_not else "",
-            run_id=run_id,
-            **self._told,
-        )
-        self._last_id = self._run.id
-        self._forsaken = weakref.finalize(self, _forsake, self._run)
-        self._forsaken.atexit = False
-        for name, number in self._kept:
-            self._run.log(0, by="run", **{name: number})
-        self._kept.clear()
-        if self._why_not:
-            say(f"only running means of loss and metrics are recorded, no batch's own values: {self._why_not}")
-
-    def _end_run(self, status: str) -> None:
-        self._detach()
-        if self._run is not None:
-            self._forsaken.detach()
-            self._run.finish(status)
-
-    # -- batches
-
-    def _start_pass(self, one: Pass) -> None:
+    def _start(self, one: Pass) -> None:
         one.begin()
         self._now = one
-        self._batches_since = 0
-        if self._run is not None and one.split != "test":
-            self._run.span(one.split, self._epoch, one.steps + 1)
+        self._calls_since = 0
+        if self._telling.run is not None and one.split != "test":
+            self._telling.run.span(one.split, self._epoch, one.steps + 1)
 
-    def _finish_pass(self, one: Pass) -> None:
+    def _finish(self, one: Pass) -> None:
         """Reads the rest of a pass and says which steps it covered; a second call changes nothing."""
-        if not one.running or self._run is None:
+        self._telling.late()
+        if not one.running or self._telling.run is None:
             return
-        self._record_late()
         self._read(one)
         one.running = False
         if one.split != "test" and one.steps > one.start:
-            self._run.span(one.split, self._epoch, one.start + 1, one.steps + 1)
+            self._telling.run.span(one.split, self._epoch, one.start + 1, one.steps + 1)
 
     def _after_batch(self, one: Pass, batch: int, logs: Any) -> None:
-        self._record_late()
+        self._telling.late()
+        self._now = one
         one.step_now = one.start + batch + 1
-        if self._run is None:
-            return
-        if self._capture is None:
+        if self._attachment is None or self._attachment.capture is None:
             one.steps = one.step_now
             for name, value in (logs or {}).items():
-                self._run.log(one.steps, split=one.split, **{RUNNING_MEAN.format(name): value})
-        else:
-            self._batches_since += 1
-            if time.monotonic() - self._read_at >= READ_S or one.nearly_full(self._batches_since):
-                self._read(one)
-        if isinstance(logs, dict):
-            self._late = (logs, set(logs) if not one.names else one.names, "batch", one.step_now)
+                self._telling.value(RUNNING_MEAN.format(name), value, one.split, "batch", one.steps)
+            return
+        self._calls_since += 1
+        if time.monotonic() - self._read_at >= READ_S or one.nearly_full(self._calls_since):
+            self._read(one)
+        if isinstance(logs, dict) and one.names:
+            self._telling.expect_more(logs, one.names, "batch", one.step_now)
 
     def _read(self, one: Pass) -> None:
         """Brings what the device has logged to the run."""
         self._read_at = time.monotonic()
-        self._batches_since = 0
-        if self._run is None or self._capture is None:
+        self._calls_since = 0
+        run, attachment = self._telling.run, self._attachment
+        if run is None or attachment is None or attachment.capture is None:
             return
-        lost = one.read(self._run)
+        lost = one.read(run)
         if lost:
-            say(f"{lost} batches were not recorded: larger than expected; more room is made for the next ones")
-            self._capture.grow()
-        told = self._capture.outputs
-        if told.rules or told.reasons:
-            self._tell_capture()
-
-    def _tell_capture(self) -> None:
-        """Says once what is captured of this model, and why no more."""
-        outputs = self._capture.outputs
-        missing = "; ".join(
-            f"{name}: {why}" if len(outputs.reasons) > 1 else why for name, why in outputs.reasons.items()
-        )
-        text = f"loss and metrics of every batch, no confusion matrix: {missing}" if missing else "everything"
-        if text == self._capture_told or self._run is None:
-            return
-        self._capture_told = text
-        if missing:
-            say(f"no confusion matrix of this model: {missing}; loss and metrics are recorded")
-        for note in outputs.notes:
-            say(note)
-        self._run.describe(capture=text, outputs={name: outputs.names_of(name) for name in outputs.rules})
-
-    # -- logs
-
-    def _record_late(self) -> None:
-        """What other callbacks have put into the last ``logs`` since we saw them."""
-        if self._late is None or self._run is None:
-            return
-        (logs, known, by, at), self._late = self._late, None
-        if len(logs) != len(known):
-            late = {name: value for name, value in logs.items() if name not in known}
-            self._record_values(late, "train", by, at)
-
-    def _record_values(self, logs: Mapping[str, Any], split: str, by: str, at: int) -> None:
-        left_out = set().union(*(one.not_series for one in self._passes.values()))
-        for name, value in logs.items():
-            if self._run is None or name in left_out:
-                continue
-            try:
-                number = float(value)
-            except (TypeError, ValueError):
-                continue
-            if split == "train" and name.startswith("val_"):
-                self._run.log(at, split="val", by=by, **{name.removeprefix("val_"): number})
-            else:
-                self._run.log(at, split=split, by=by, **{name: number})
-
-
-def _forsake(run: Run) -> None:
-    if not run.over:
-        run.end("interrupted", "fit() ended before its time")
+            say(f"{lost} batches were larger than expected and not recorded; there is more room for the next")
+            attachment.capture.grow()
+        self._telling.capture(attachment.capture.outputs)

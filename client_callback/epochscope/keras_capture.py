@@ -4,9 +4,6 @@ A row holds the batch's own loss and metrics (not the running means that Keras g
 rate it was trained with, and how each sample was classified. The log is a ring that is read once for many
 batches, so that all of them are there even with ``steps_per_execution=50``. It is written by patches on this one
 model, put there before the step is traced and taken away after; nothing of it is tracked or saved by Keras.
-
-A row is int64: its own length, the number of its layout, the number of codes of each output, the bits of each
-scalar (float32), then the codes. Indices into the ring are taken modulo its size, so no row can abort a training.
 """
 
 from __future__ import annotations
@@ -18,41 +15,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from epochscope import keras_patches as patches
 from epochscope.keras_classify import Rule, codes
 from epochscope.keras_outputs import Outputs
+from epochscope.keras_ring import Layout, Ring, Rows, packed_row, parsed_rows
 
 LEARNING_RATE = "learning_rate"
 _LEAST_ENTRIES = 2**14
 _MOST_ENTRIES = 2**22  # 32 MiB
 _ROWS = 256
 _UNKNOWN_BATCH = 1024
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a row holds: the names of its scalars, and name and number of classes of its outputs."""
-
-    scalars: tuple[str, ...]
-    outputs: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Consecutive batches of one layout: ``scalars`` float64 [rows, names]; for each output the ``lengths``
-    int64 [rows] and the ``codes`` int64 [sum of lengths] of its samples, uncounted ones still among them."""
-
-    layout: Layout
-    scalars: NDArray[np.float64]
-    lengths: list[NDArray[np.int64]]
-    codes: list[NDArray[np.int64]]
-
-    def __len__(self) -> int:
-        return len(self.scalars)
 
 
 @dataclass
@@ -64,58 +38,6 @@ class _Step:
     results: dict[int, Any] = field(default_factory=dict)  # id of a metric -> its value of this batch
     seen: tuple[Any, Any, Any] | None = None  # labels, predictions, weights
     seen_by: int = 0  # 3 compute_metrics, 2 the compiled metrics, 1 compute_loss
-
-
-class Ring:
-    """One log on the device, of training or of evaluation."""
-
-    def __init__(self) -> None:
-        self._entries: Any = None  # tf.Variable int64 [size]
-        self._end: Any = None  # tf.Variable int64 [2]: entries and rows ever written
-        self._size = 0
-        self._read = 0
-        self._read_rows = 0
-        self._longest = 0
-
-    def write(self, row: Any, size: int) -> None:
-        """Appends ``row``; called while a step is traced."""
-        if self._entries is None:
-            with tf.init_scope():
-                self._size = size
-                self._entries = tf.Variable(tf.zeros([size], tf.int64), trainable=False, name="epochscope_log")
-                self._end = tf.Variable(tf.zeros([2], tf.int64), trainable=False, name="epochscope_end")
-        length = tf.size(row, tf.int64)
-        end = self._end.assign_add(tf.stack([length, tf.constant(1, tf.int64)]), read_value=True)[0]
-        # (end - length) + range: a range that starts at a variable would make XLA compile every step anew.
-        indices = ((end - length) + tf.range(length)) % self._size
-        tf.raw_ops.ResourceScatterUpdate(resource=self._entries.handle, indices=indices, updates=row)
-
-    def nearly_full(self, batches: int) -> bool:
-        """Whether so many batches may have filled half of it; also while the length of a row is not known."""
-        return not self._longest or 2 * batches * self._longest >= self._size
-
-    def read(self) -> tuple[NDArray[np.int64], int]:
-        """The entries written since the last reading, and how many rows were overwritten before they were read."""
-        if self._entries is None:
-            return np.empty(0, np.int64), 0
-        end, rows = (int(number) for number in self._end.numpy())
-        start, start_rows = self._read, self._read_rows
-        self._read, self._read_rows = end, rows
-        if end - start > self._size:
-            self._longest = max(self._longest, (end - start) // (rows - start_rows))
-            return np.empty(0, np.int64), rows - start_rows
-        entries = self._entries.numpy()
-        first, last = start % self._size, end % self._size
-        if start == end:
-            return np.empty(0, np.int64), 0
-        piece = entries[first:last] if first < last else np.concatenate([entries[first:], entries[:last]])
-        if rows > start_rows:
-            self._longest = max(self._longest, len(piece) // (rows - start_rows))
-        return piece, 0
-
-    @property
-    def longest(self) -> int:
-        return self._longest
 
 
 class Capture(patches.Owner):
@@ -177,21 +99,7 @@ class Capture(patches.Owner):
         """The batches logged since the last reading, in order, and how many were lost (0, but for a log that
         turned out too small)."""
         entries, lost = ring.read()
-        starts: list[int] = []
-        position = 0
-        while position < len(entries):
-            starts.append(position)
-            position += int(entries[position])
-        rows: list[Rows] = []
-        begin = 0
-        while begin < len(starts):
-            number = int(entries[starts[begin] + 1])
-            end = begin + 1
-            while end < len(starts) and entries[starts[end] + 1] == number:
-                end += 1
-            rows.append(_parsed(self.layouts[number], entries, np.array(starts[begin:end])))
-            begin = end
-        return rows, lost
+        return parsed_rows(self.layouts, entries), lost
 
     def _put(self, target: Any, name: str, replacement: Callable[..., Any]) -> None:
         patches.put(self, target, name, replacement)
@@ -233,7 +141,7 @@ class Capture(patches.Owner):
         self._see(2, given.get("y_true"), given.get("y_pred"), given.get("sample_weight"))
         if self._step is not None:
             with self._safely():
-                model = self._model()
+                model: Any = self._model()
                 if not model._compile_metrics.built:  # its update_state would build it, too late for us
                     model._compile_metrics.build(given.get("y_true"), given.get("y_pred"))
                 self._tap_metrics(model)
@@ -291,7 +199,7 @@ class Capture(patches.Owner):
         return None if optimizer is None else tf.cast(tf.convert_to_tensor(optimizer.learning_rate), tf.float32)
 
     def _log(self, ring: Ring, step: _Step) -> None:
-        model = self._model()
+        model: Any = self._model()
         scalars = _scalars(self._named(model, step))
         if step.learning_rate is not None:
             scalars[LEARNING_RATE] = step.learning_rate
@@ -303,18 +211,12 @@ class Capture(patches.Owner):
         layout = Layout(tuple(scalars), tuple((name, classes) for name, classes, _ in classified))
         if layout not in self.layouts:
             self.layouts.append(layout)
-        numbers = [tf.bitcast(tf.reshape(tf.cast(value, tf.float32), [1]), tf.int32) for value in scalars.values()]
-        parts = [tf.cast(tf.concat(numbers, 0), tf.int64)] if numbers else []
-        parts += [entries for _, _, entries in classified]
-        lengths = [tf.size(entries, tf.int64) for _, _, entries in classified]
-        body = tf.concat(parts, 0) if parts else tf.zeros([0], tf.int64)
-        length = tf.size(body, tf.int64) + 2 + len(classified)
-        head = tf.stack([length, tf.constant(self.layouts.index(layout), tf.int64), *lengths])
         per_row = 2 + len(classified) + len(scalars)
         for _, _, entries in classified:
             per_row += entries.shape[0] or self._samples(step)
         most = 2 * per_row * max(int(model.steps_per_execution), 1)
-        ring.write(tf.concat([head, body], 0), min(max(_ROWS * per_row, most, _LEAST_ENTRIES), _MOST_ENTRIES))
+        row = packed_row(self.layouts.index(layout), list(scalars.values()), [codes for _, _, codes in classified])
+        ring.write(row, min(max(_ROWS * per_row, most, _LEAST_ENTRIES), _MOST_ENTRIES))
 
     def _samples(self, step: _Step) -> int:
         """About how many samples a batch has: images may have many of them (a class for each pixel)."""
@@ -385,18 +287,3 @@ def _scalars(named: dict[str, Any]) -> dict[str, Any]:
 
 def _entries(rule: Rule, y: Any, y_pred: Any, weight: Any) -> Any:
     return tf.convert_to_tensor(codes(rule, y, y_pred, weight))
-
-
-def _parsed(layout: Layout, entries: NDArray[np.int64], starts: NDArray[np.int64]) -> Rows:
-    outputs, scalars = len(layout.outputs), len(layout.scalars)
-    after_head = starts + 2 + outputs
-    bits = entries[after_head[:, None] + np.arange(scalars)].astype(np.int32)
-    lengths, found = [], []
-    begin = after_head + scalars
-    for index in range(outputs):
-        length = entries[starts + 2 + index]
-        shift = np.repeat(begin - (np.cumsum(length) - length), length)
-        lengths.append(length)
-        found.append(entries[shift + np.arange(len(shift))])
-        begin = begin + length
-    return Rows(layout, bits.view(np.float32).astype(np.float64), lengths, found)

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 import keras
+import numpy as np
 
 from epochscope.keras_classify import loss_name
 from epochscope.keras_outputs import compiled_loss
@@ -82,7 +83,7 @@ def _dimension(iterator: Any) -> Any:
 
 
 def _frames() -> list[FrameType]:
-    frames = []
+    frames: list[FrameType] = []
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and len(frames) < 25:
         frames.append(frame)
@@ -95,7 +96,8 @@ def _learning_rate(optimizer: Any) -> Any:
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         return type(rate).__name__
     rate = getattr(optimizer, "learning_rate", None)
-    return None if rate is None else float(keras.ops.convert_to_numpy(rate))
+    # The shortest decimals that are this float32: 0.01, not 0.009999999776.
+    return None if rate is None else float(str(np.float32(keras.ops.convert_to_numpy(rate))))
 
 
 def _loss(loss: Any) -> str:

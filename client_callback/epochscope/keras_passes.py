@@ -3,39 +3,15 @@ log to the run, and the totals of the pass that is going on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 
 from epochscope import wire
 from epochscope.flusher import say
 from epochscope.keras_classify import OUT_OF_RANGE
-from epochscope.keras_outputs import Outputs
 from epochscope.keras_results import Totals
 from epochscope.run import Run
-
-
-def open_capture(
-    model: Any,
-    class_names: Mapping[str, Sequence[str]],
-    num_classes: int | None,
-    batch_size: int | None,
-    on_error: Callable[[Exception], None],
-) -> tuple[Any, str]:
-    """The capture of what happens inside the compiled step; or None, and why there can't be one."""
-    backend = keras.config.backend()
-    if backend != "tensorflow":
-        return None, f"the inside of a step can be seen with TensorFlow, not yet with {backend}"
-    for private in ("train_step", "test_step", "compute_metrics", "_loss_tracker", "_compile_metrics"):
-        if not hasattr(model, private):
-            return None, f"this Keras ({keras.__version__}) has no {private}"
-    if getattr(model, "_distribute_strategy", None) is not None:
-        return None, "the model is trained with a distribution strategy"
-    from epochscope.keras_capture import Capture
-
-    return Capture(model, Outputs(class_names, num_classes), batch_size, on_error), ""
 
 
 class Pass:
@@ -48,7 +24,6 @@ class Pass:
         self.step_now = 0  # the batch that Keras has just told of
         self.running = False
         self.names: set[str] = set()  # of the scalars that the model itself puts into logs
-        self.not_series: set[str] = set()  # keys that the confusion counts tell already
         self._capture: Any = None
         self._totals: dict[str, Totals] = {}
         self._told_range = False
@@ -57,7 +32,6 @@ class Pass:
         self._capture = capture
         self._totals.clear()
         self.names = set()
-        self.not_series = set()
         self.running = False
 
     @property

@@ -13,6 +13,7 @@ Nothing here waits for the disk or the network; see ``flusher``.
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -109,24 +110,34 @@ class Run:
         )
         for output, names in class_outputs(class_names, num_classes).items():
             self._classes[output] = tuple(names)
-        self._counted_step = 0
-        self._over = False
-        connection = Connection(
-            url or os.environ.get("EPOCHSCOPE_URL") or DEFAULT_URL, token or os.environ.get("EPOCHSCOPE_TOKEN")
-        )
+        self._url = url or os.environ.get("EPOCHSCOPE_URL") or DEFAULT_URL
+        self._token = token or os.environ.get("EPOCHSCOPE_TOKEN")
+        self._root = Path(spool_dir).expanduser().absolute() if spool_dir is not None else default_spool_dir()
+        self._open()
+
+    def _open(self) -> None:
+        """Starts a new stream."""
+        connection = Connection(self._url, self._token)
         self.url = f"{connection.url}/runs/{self.id}"
-        root = Path(spool_dir).expanduser() if spool_dir is not None else default_spool_dir()
-        spool = Spool(root.absolute(), Meta(connection.url, self.id, new_id()))
+        self.status = ""
+        self._counted_step = 0
+        spool = Spool(self._root, Meta(connection.url, self.id, new_id()))
         self._flusher = Flusher(spool, Delivery(spool, connection, say), f"run {self.name} at {self.url}")
         self.recording = self._flusher.recording
         self._tell_info()
         self._flusher.start()
         endings.watch(self)
 
+    def again(self) -> Run:
+        """The same run, to be gone on with after its end, as a new stream."""
+        twin = copy.copy(self)
+        twin._open()
+        return twin
+
     @property
     def over(self) -> bool:
-        """Whether ``finish`` was called."""
-        return self._over
+        """Whether the run was ended; ``status`` then says how."""
+        return bool(self.status)
 
     def log(self, step: int, *, split: str = "train", by: str = "batch", **scalars: float) -> None:
         """Records the value of each named scalar at ``step``.
@@ -216,8 +227,8 @@ class Run:
     def end(self, status: str, reason: str = "") -> None:
         """As ``finish``, but waits for nothing."""
         checked = known_status(status)
-        if not self._over:
-            self._over = True
+        if not self.over:
+            self.status = checked
             endings.forget(self)
             self.recording.end(wire.End(checked, " ".join(reason.split())[:1_000]))
 

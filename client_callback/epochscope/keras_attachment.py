@@ -1,0 +1,115 @@
+"""What Monitor puts on a model, and on the progress bar beside it, for one fit, and takes away after."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from epochscope import keras_facts
+from epochscope import keras_patches as patches
+from epochscope.keras_outputs import Outputs
+
+
+class Attachment(patches.Owner):
+    """Sees what ``fit`` and ``evaluate`` do with ``model``, until ``detach()``.
+
+    Args:
+        model: compiled.
+        class_names, num_classes: as given to Monitor.
+        on_error: told of errors in our own part.
+        epoch_values: a bound method (held weakly), called where the batches of an epoch or of a validation pass
+            are through; what it returns is seen by every callback, whatever the order, and by History.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        class_names: Mapping[str, Sequence[str]],
+        num_classes: int | None,
+        on_error: Callable[[Exception], None],
+        epoch_values: Callable[[], dict[str, float]],
+    ) -> None:
+        self.published: set[str] = set()  # our keys in the logs of epochs
+        self.foreign = False  # an evaluate() of someone else is running
+        self.batch_size = keras_facts.batch_size(model)
+        self._epoch_values = weakref.WeakMethod(epoch_values)
+        self._patched: list[object] = []
+        clear_away(model)
+        self.why_not = _why_not(model)
+        self.capture: Any = None
+        if not self.why_not:
+            from epochscope.keras_capture import Capture
+
+            self.capture = Capture(model, Outputs(class_names, num_classes), self.batch_size, on_error)
+        if hasattr(model, "make_test_function"):
+            self._put(model, "make_test_function", Attachment._see_evaluate)
+        self.sees_epochs = hasattr(model, "_get_metrics_result_or_logs")
+        if self.sees_epochs:
+            self._put(model, "_get_metrics_result_or_logs", Attachment._see_epoch)
+        for callback in getattr(keras_facts.callback_list(), "callbacks", ()):
+            if isinstance(callback, keras.callbacks.ProgbarLogger):
+                self._put(callback, "on_epoch_end", Attachment._see_progress)
+
+    def begin(self) -> None:
+        """From now on, whoever finds us on a model he attaches to knows that our fit has failed."""
+        self.begun = True
+        if self.capture is not None:
+            self.capture.begun = True
+
+    def detach(self) -> None:
+        """Leaves everything as it was found."""
+        self.live = False
+        for target in self._patched:
+            patches.sweep(target)
+        if self.capture is not None:
+            self.capture.remove()
+
+    def _put(self, target: Any, name: str, replacement: Callable[..., Any]) -> None:
+        patches.put(self, target, name, replacement)
+        self._patched.append(target)
+
+    def _see_evaluate(self, original: Any, *args: Any, **kwargs: Any) -> Any:
+        self.foreign = True  # until on_test_begin tells Monitor that it is ours
+        return original(*args, **kwargs)
+
+    def _see_epoch(self, original: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        if self.foreign:
+            self.foreign = False
+            return result
+        collect = self._epoch_values()
+        values = collect() if collect is not None else {}
+        return {**result, **values} if isinstance(result, dict) and values else result
+
+    def _see_progress(self, original: Any, epoch: int, logs: Any = None) -> Any:
+        """The progress bar's last line of an epoch, without our keys."""
+        if isinstance(logs, dict):
+            logs = {name: value for name, value in logs.items() if name not in self.published}
+        return original(epoch, logs)
+
+
+def clear_away(model: Any) -> None:
+    """Takes from ``model`` what a fit that ended by an exception has left there: Keras told nobody."""
+    targets = [model, *model.metrics, *getattr(getattr(model, "_compile_metrics", None), "metrics", ())]
+    for target in targets:
+        for left in patches.owners(target):
+            if left.begun:
+                left.live = False
+    for target in targets:
+        patches.sweep(target)
+
+
+def _why_not(model: Any) -> str:
+    """Why the inside of the compiled step can't be seen; "" if it can."""
+    backend = keras.config.backend()
+    if backend != "tensorflow":
+        return f"the inside of a step is seen on the TensorFlow backend only, this is {backend}"
+    for private in ("train_step", "test_step", "compute_metrics", "compute_loss", "_loss_tracker", "_compile_metrics"):
+        if not hasattr(model, private):
+            return f"Keras {keras.__version__} has no Model.{private}"
+    if getattr(model, "_distribute_strategy", None) is not None:
+        return "the model is trained under a tf.distribute strategy"
+    return ""
