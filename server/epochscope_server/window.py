@@ -26,26 +26,31 @@ def clip(start: int | None, stop: int | None, last: int) -> tuple[int, int]:
     return min(max(start or 1, 1), end), min(stop if stop is not None else end, end)
 
 
-def cut(start: int, stop: int, points: int | None, width: int | None) -> tuple[Whole, Whole]:
+def cut(start: int, stop: int, points: int | None, width: int | None, most: int) -> tuple[Whole, Whole]:
     """Starts and stops, int64 [P], of consecutive windows: ``width`` steps each, or at most ``points`` of them.
 
     Asked for neither, windows have a round width of at least LEAST_WIDTH steps, so that they stay the same
     while a run grows.
+
+    Raises:
+        InvalidError: there would be more than ``most`` windows.
     """
     total = stop - start
-    if width is None:
-        width = -(-total // points) if points is not None else _round_width(total)
-    edges = np.arange(start, stop, max(width, 1), dtype=np.int64)
-    return edges, np.minimum(edges + max(width, 1), stop)
+    if points is not None:
+        width = -(-total // points)
+    width = max(width or _round_width(total, min(most, MOST_POINTS)), 1)
+    if (windows := -(-total // width)) > most:
+        raise InvalidError("too_many_points", f"{windows:,} windows are too many here; at most {most:,}", "points")
+    edges = np.arange(start, stop, width, dtype=np.int64)
+    return edges, np.minimum(edges + width, stop)
 
 
-def _round_width(total: int) -> int:
-    wanted = max(LEAST_WIDTH, -(-total // MOST_POINTS))
-    if wanted == LEAST_WIDTH:
-        return LEAST_WIDTH
+def _round_width(total: int, most: int) -> int:
+    wanted = max(LEAST_WIDTH, -(-total // most))
     scale = 10
-    while True:
+    while wanted > LEAST_WIDTH:
         for step in _ROUND:
             if step * scale >= wanted:
                 return step * scale
         scale *= 10
+    return LEAST_WIDTH

@@ -103,4 +103,15 @@ def test_more_values_than_an_answer_can_hold_are_refused(service: Service) -> No
     training.send(confusion=[columns])
     answer = training.ask("/classes", width=1)
     assert answer.status_code == 422
-    assert "at most 400" in answer.json()["error"]["message"]
+    assert "at most 100" in answer.json()["error"]["message"]
+
+
+def test_a_step_far_away_does_not_fill_the_memory(service: Service) -> None:
+    training = Training(service)
+    training.send(
+        confusion=[wire.ConfusionColumns.of("output", "train", [1, wire.MAX_STEP], [1, 1], [0, 1], [0, 1], [1, 1])]
+    )
+    assert training.ask("/classes", width=1).status_code == 422
+    answer = training.get("/classes")
+    assert len(answer["from"]) <= 400
+    assert np.sum(answer["tp"]) == 2
