@@ -29,7 +29,7 @@ const CONFIG = Object.freeze({
 
 /**
  * What is known of a box beside what Plotly knows.
- * @typedef {{ drawing: Drawing, pending: (() => void) | null, held: boolean, brushes: number, figure: Figure }} Known
+ * @typedef {{ drawing: Drawing, pending: (() => void) | null, held: boolean, brushes: number, width: number, figure: Figure }} Known
  */
 
 /** @type {WeakMap<HTMLElement, Known>} */
@@ -52,13 +52,14 @@ export async function draw(box, figure, drawing = {}) {
     return;
   }
   const brushes = known?.brushes ?? 0;
-  const layout = { ...figure.layout, ...marked(box, figure, drawing), selections: [], selectionrevision: brushes };
-  await plotly.react(box, figure.data, layout, { ...CONFIG });
+  const layout = { ...figure.layout, ...marked(box, figure, drawing), ...(drawing.legend === false ? { showlegend: false } : {}), selections: [], selectionrevision: brushes };
+  await plotly.react(box, legible(box, figure.data), layout, { ...CONFIG });
   if (known) {
     known.drawing = drawing;
     known.figure = figure;
+    known.width = box.clientWidth;
   } else {
-    boxes.set(box, { drawing, pending: null, held: false, brushes, figure });
+    boxes.set(box, { drawing, pending: null, held: false, brushes, width: box.clientWidth, figure });
     listen(/** @type {Plot} */ (box));
   }
 }
@@ -87,7 +88,10 @@ const resized = new ResizeObserver((entries) => {
 /** @param {HTMLElement} box */
 async function fit(box) {
   const plotly = await library();
-  if (boxes.has(box)) await plotly.Plots.resize(box);
+  const known = boxes.get(box);
+  if (!known) return;
+  await plotly.Plots.resize(box);
+  if (box.clientWidth !== known.width) await draw(box, known.figure, known.drawing);
 }
 
 /** @returns {Promise<Plotly>} */
@@ -146,6 +150,20 @@ function listen(box) {
 }
 
 /**
+ * The traces as they can be read in this box: numbers in the cells of a matrix only where they fit.
+ * @param {HTMLElement} box
+ * @param {object[]} data
+ */
+function legible(box, data) {
+  return data.map((trace) => {
+    const texts = "texttemplate" in trace && "text" in trace ? /** @type {string[][]} */ (trace.text) : [];
+    const longest = texts.flat().reduce((most, text) => Math.max(most, text.length), 0);
+    const room = (box.clientWidth - 170) / texts.length; // beside the matrix stand names and the scale
+    return longest * 6.4 > room ? { ...trace, texttemplate: "" } : trace;
+  });
+}
+
+/**
  * The layout's shapes and annotations with the page's marks: hairlines where epochs begin, and the chosen window.
  * @param {HTMLElement} box
  * @param {Figure} figure
@@ -164,7 +182,9 @@ function marked(box, figure, drawing) {
     shapes.push({ ...upright, type: "rect", x0, x1, layer: "below", fillcolor: ink("--window"), line: { width: 0 } });
     for (const at of [x0, x1]) shapes.push({ ...upright, type: "line", x0: at, x1: at, line: { color: ink("--accent"), width: 1 } });
   }
+  const roomy = box.clientWidth / (marks.lines.length + 1) > 100;
   const words = marks.lines
+    .map(({ at, text, short }) => ({ at, text: roomy ? text : short }))
     .filter(({ text }) => text)
     .map(({ at, text }) => ({ x: at, xref: "x", y: 0, yref: "paper", xanchor: "left", yanchor: "bottom", xshift: 2, text, showarrow: false, font: { size: 10, color: ink("--muted") } }));
   return { shapes, annotations: [.../** @type {object[]} */ (figure.layout["annotations"] ?? []), ...words] };

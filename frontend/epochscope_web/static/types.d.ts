@@ -91,10 +91,12 @@ export interface Figure { data: object[]; layout: Record<string, unknown> & { me
 export interface Windows { x: "step" | "epoch"; from: number[]; to: number[]; epoch: number[] | null; }
 
 /** Marks that the page lays over a figure, in the units of its x axis. */
-export interface Marks { lines: { at: number; text: string }[]; window: [number, number] | null; }
+export interface Marks { lines: { at: number; text: string; short: string }[]; window: [number, number] | null; }
 
 export interface Drawing {
   marks?: Marks;
+  /** false: the page names the lines itself. */
+  legend?: boolean;
   /** A stretch of the x axis is being chosen (`done` false) or has been (`done` true); null: none any more. */
   onBrush?: (range: [number, number] | null, done: boolean) => void;
   /** A point was clicked. */

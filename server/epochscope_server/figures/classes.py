@@ -16,6 +16,7 @@ from epochscope_server.figures.palette import INKS, Inks, Theme, faint
 
 METRICS = {"f1": "F1", "recall": "recall", "precision": "precision"}
 FOCUS = 3  # how many classes are in focus where none is named
+LABEL = 18  # characters of a name at the end of its line
 CONTEXT_LINES = 200  # with more classes than this, context is a band instead of lines
 
 NO_COUNTS = "No predictions counted here yet."
@@ -42,7 +43,7 @@ def classes_figure(
         data += _context_band(x, rate, others, inks)
     else:
         for index in others:
-            line = {"color": inks.context, "width": 1}
+            line = {"color": faint(inks.context, 1 if len(others) <= 30 else 0.45), "width": 1}
             data.append(_line(curves, rate, index, x, curves.class_names[index], line, inks.context))
     for place, index in enumerate(chosen):
         data.append(_band(x, rate, index, inks.line(place)))
@@ -92,7 +93,7 @@ def classes_overlay_figure(
             if name not in curves.class_names:
                 continue
             here = curves.class_names.index(name)
-            colour = inks.line(place)
+            colour = inks.run(place)
             line = {"color": colour, "width": 2, "dash": inks.dash(dash)}
             shown = run_name if len(chosen) == 1 else f"{run_name} · {name}"
             if len(chosen) == 1:
@@ -280,7 +281,7 @@ def _end_labels(labels: list[tuple[float, str, str]], bottom: float) -> list[dic
             "y": height,
             "yref": "y",
             "yanchor": "middle",
-            "text": f"{text.label(name, 16)} {value:.2f}",
+            "text": f"{text.label(name, LABEL)} {value:.2f}",
             "font": {"size": 11.5, "color": colour},
             "showarrow": False,
         }
@@ -292,7 +293,7 @@ def _label_room(labels: list[tuple[float, str, str]]) -> int:
     """Pixels to the right of the curves for the longest label, at about 6.4 each character."""
     if not labels or len(labels) > 12:
         return 16
-    return 24 + round(6.4 * (5 + max(min(len(name), 16) for _, name, _ in labels)))
+    return 24 + round(6.4 * (5 + max(min(len(name), LABEL) for _, name, _ in labels)))
 
 
 def _summary(metric: str, split: str, in_focus: list[dict[str, Any]], *, named: bool) -> str:

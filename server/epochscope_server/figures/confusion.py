@@ -25,6 +25,7 @@ TEXT_COARSE = 20  # up to so many, whole percents
 GAPS = 40  # above, Plotly draws cells with gaps between them slowly
 HOVER_ALL = 60  # above, only cells that are not zero have hover text
 HOVER_NONE = 200  # above, no cell has
+TOPS = (0.2, 0.5, 1.0)  # shares of a class that the deepest ink may stand for
 LARGEST = 12  # confusions named in layout.meta
 
 UNITS = {"none": "predictions", "true": "share of the true class", "predicted": "share of the predicted class"}
@@ -47,10 +48,10 @@ def confusion_figure(confusion: Confusion, *, normalise: str = "none", theme: Th
     names = confusion.class_names
     top = _top(shown, normalise)
     off, on = apart(shown)
-    cells = hover_texts(counts, names)
+    cells, inside = hover_texts(counts, names), in_cells(shown, counts, normalise)
     data = [
         {
-            **cell_trace(off, cells, in_cells(off, counts, normalise), len(names)),
+            **cell_trace(off, cells, inside, len(names)),
             "name": "confused",
             "zmin": 0,
             "zmax": top,
@@ -58,7 +59,7 @@ def confusion_figure(confusion: Confusion, *, normalise: str = "none", theme: Th
             "colorbar": colorbar(inks, UNITS[normalise], ",d" if normalise == "none" else ".0%"),
         },
         {
-            **cell_trace(on, cells, in_cells(on, counts, normalise), len(names)),
+            **cell_trace(on, cells, inside, len(names)),
             "name": "right",
             "zmin": 0,
             "zmax": float(counts.diagonal().max() or 1) if normalise == "none" else 1,
@@ -108,7 +109,8 @@ def apart(values: Numbers) -> tuple[Numbers, Numbers]:
 def cell_trace(
     values: Numbers, hover: list[list[str]] | None, inside: list[list[str]] | None, classes: int
 ) -> dict[str, Any]:
-    """A heatmap of ``values`` [N, N] on numeric axes, NaN without ink and without hover."""
+    """A heatmap of ``values`` [N, N] on numeric axes; where they are NaN, without ink, text and hover."""
+    known = np.isfinite(values)
     trace: dict[str, Any] = {
         "type": "heatmap",
         "z": columns.numbers(values),
@@ -116,14 +118,14 @@ def cell_trace(
         "hovertemplate": HOVER if hover else HOVER_PLACE,
     }
     if hover:
-        trace["hovertext"] = hover
+        trace["hovertext"] = _where(known, hover)
     if classes <= GAPS:
         trace |= {"xgap": 1, "ygap": 1}
     if inside:
         trace |= {
-            "text": inside,
+            "text": _where(known, inside),
             "texttemplate": "%{text}",
-            "textfont": {"size": 11 if classes <= TEXT_FINE else 9},
+            "textfont": {"size": 13 if classes <= 4 else 11 if classes <= TEXT_FINE else 9},
         }
     return trace
 
@@ -204,6 +206,13 @@ def _percent(count: int, of: int) -> str:
     return f"{100 * count / of:.2f} %" if of else "0"
 
 
+def _where(known: NDArray[np.bool_], texts: list[list[str]]) -> list[list[str]]:
+    return [
+        [one if there else "" for there, one in zip(*row, strict=True)]
+        for row in zip(known.tolist(), texts, strict=True)
+    ]
+
+
 def _texts(cell: Any, values: NDArray[Any], counts: NDArray[Any]) -> list[list[str]]:
     return [
         [cast(str, cell(value, count)) for value, count in zip(*rows, strict=True)]
@@ -212,12 +221,14 @@ def _texts(cell: Any, values: NDArray[Any], counts: NDArray[Any]) -> list[list[s
 
 
 def _top(shown: Numbers, normalise: str) -> float:
-    """The value with the deepest ink: the largest confusion, yet never less than one in twenty, so that a healthy
-    matrix looks healthy."""
-    off, on = apart(shown)
+    """The value with the deepest ink: a fifth, a half or all of a class, the least that holds every confusion.
+
+    Few fixed steps, so that the same ink means the same share while a window is dragged over a training.
+    """
+    off, _ = apart(shown)
     largest = float(np.nanmax(off)) if np.isfinite(off).any() else 0.0
-    least = max(1.0, 0.05 * float(np.nanmax(on))) if normalise == "none" else 0.05
-    return max(largest, least)
+    whole = max(float(np.nansum(shown, axis=1).max()), 1.0) if normalise == "none" else 1.0
+    return next((step * whole for step in TOPS if largest <= step * whole), whole)
 
 
 def _largest(confusion: Confusion) -> list[dict[str, Any]]:

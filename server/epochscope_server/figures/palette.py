@@ -40,6 +40,10 @@ class Inks:
         """The colour of line ``index``; after the tenth they come again, with another dash."""
         return self.lines[index % len(self.lines)]
 
+    def run(self, index: int) -> str:
+        """The colour of run ``index``: blue and green first, since beside them orange and purple mean worse and better."""
+        return self.line((1, 2, 0, *range(3, 10))[index % 10])
+
     @staticmethod
     def dash(index: int) -> str:
         return DASHES[index % len(DASHES)]

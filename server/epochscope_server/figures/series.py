@@ -58,7 +58,7 @@ def series_figure(
             continue
         split = splits.index(points.split)
         if len(runs) > 1:
-            colour, dash = inks.line(runs.index(name)), inks.dash(split + 2 * keys.index(points.key))
+            colour, dash = inks.run(runs.index(name)), inks.dash(split + 2 * keys.index(points.key))
         elif len(keys) > 1:
             colour, dash = inks.line(keys.index(points.key)), inks.dash(split)
         else:
@@ -92,13 +92,13 @@ def series_figure(
             legend={
                 "orientation": "h",
                 "x": 0,
-                "y": 1.02,
+                "y": 1,
                 "xanchor": "left",
                 "yanchor": "bottom",
                 "font": {"size": 11, "color": inks.ink},
                 "itemwidth": 30,
             },
-            margin={"l": 48, "r": 16, "t": 26 if len(lines) > 1 else 10, "b": 40},
+            margin={"l": 48, "r": 16, "t": 8, "b": 40},
             dragmode="zoom",
             meta={"x": unit, "summary": _summary(drawn)},
             **more,
@@ -158,8 +158,8 @@ def _scale(keys: list[str], drawn: Sequence[tuple[str, SeriesPoints]]) -> dict[s
     values = values[np.isfinite(values)]
     if keys == ["learning_rate"]:
         if len(values) and values.min() > 0 and values.max() >= 100 * values.min():
-            return {"type": "log", "exponentformat": "power", "dtick": 1}
-        return {"rangemode": "tozero", "exponentformat": "power"}
+            return {"type": "log", "tickformat": ".0e", "nticks": 5}
+        return {"rangemode": "tozero", "tickformat": ".1~e", "nticks": 5}
     return {"nticks": 6}
 
 

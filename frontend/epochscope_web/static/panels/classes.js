@@ -58,7 +58,7 @@ export function classes(loop) {
   function marks() {
     const begun = (run?.spans ?? []).filter((span) => span.split === view.split && span.epoch > 1);
     const every = Math.ceil(begun.length / 12);
-    const lines = view.by === "epoch" || begun.length > 60 ? [] : begun.map(({ epoch, from }, index) => ({ at: from - 0.5, text: index % every === 0 ? (begun.length > 6 ? `${epoch}` : `epoch ${epoch}`) : "" }));
+    const lines = view.by === "epoch" || begun.length > 60 ? [] : begun.map(({ epoch, from }, index) => ({ at: from - 0.5, text: index % every === 0 ? `epoch ${epoch}` : "", short: index % every === 0 ? `${epoch}` : "" }));
     return { lines, window: shaded() };
   }
 

@@ -2,7 +2,7 @@
 
 /** @import {ListedRun, Run} from "../types.d.ts" */
 import { fill, h, say } from "./element.js";
-import { count, duration, goesOn, measure, moments, state, when } from "./words.js";
+import { count, duration, goesOn, isTraining, measure, moments, state, when } from "./words.js";
 
 /** The state of a run as a shape, a word and a colour. @param {ListedRun} run */
 export function statusMark(run) {
@@ -52,7 +52,7 @@ export function runHeader() {
         ? fact("val macro F1", measure(run.summary["val_macro_f1"]))
         : fact("val accuracy", measure(run.summary["val_accuracy"]))),
       ...fact("started", when(run.started_ms), null, moments(run.started_ms)),
-      ...fact(goesOn(run.status) ? "running for" : "took", duration(run)),
+      ...fact(isTraining(run.status) ? "running for" : run.ended_ms === null ? "heard for" : "took", duration(run)),
     );
     const done = progress(run);
     bar.hidden = done === null || !goesOn(run.status);

@@ -43,7 +43,8 @@ export function scalars(loop) {
           smooth: view.by === "batch" && name !== rates[0] ? view.smooth : 0,
           theme: loop.theme(),
         };
-        chart.show(JSON.stringify(query), (signal) => api.figure("series", query, signal));
+        chart.show(JSON.stringify(query), (signal) => api.figure("series", query, signal), { legend: runs.length === 1 });
+        chart.note.textContent = runs.length > 1 && splits !== "train" ? "solid train, dashed val" : "";
       };
       show(loss, there.has("loss") ? "loss" : undefined, "No loss recorded yet.");
       show(metric, key, "No metric recorded yet.");

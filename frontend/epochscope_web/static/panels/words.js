@@ -45,7 +45,7 @@ export function span(ms) {
 
 /** How long a run has been going, or went. @param {ListedRun} run */
 export function duration(run) {
-  const end = run.ended_ms ?? (goesOn(run.status) ? Date.now() : run.heard_ms);
+  const end = run.ended_ms ?? (isTraining(run.status) ? Date.now() : run.heard_ms);
   return span(end - run.started_ms);
 }
 
@@ -66,6 +66,9 @@ export const state = (status) => STATES[status] ?? { word: status, sign: "?", sa
 
 /** Whether a run may still send something. @param {Status} status */
 export const goesOn = (status) => status === "running" || status === "stalled" || status === "silent";
+
+/** Whether it is known to be training now. @param {Status} status */
+export const isTraining = (status) => status === "running" || status === "stalled";
 
 /** @type {Record<Metric, string>} */
 export const METRICS = { f1: "F1", recall: "Recall", precision: "Precision" };
