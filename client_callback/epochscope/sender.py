@@ -133,15 +133,17 @@ class Connection:
 class Delivery:
     """Sends what a spool holds and says, one line for each change, how it goes."""
 
-    def __init__(self, spool: Spool, connection: Connection, say: Callable[[str], None]) -> None:
+    def __init__(self, spool: Spool, connection: Connection, say: Callable[[str], None], meanwhile: str = "") -> None:
         self.spool = spool
         self.connection = connection
         self.state = State.UNKNOWN
         self.sent = 0
         self.try_again_at = 0.0  # time.monotonic()
         self._say = say
+        self._meanwhile = meanwhile or (
+            f"training goes on, updates are saved in {spool.root} and sent when it is back (or by `epochscope sync`)"
+        )
         self._failures = 0
-        self._saved = 0  # waiting when the service went away
         self._last_refusal = ""
 
     def send_oldest(self) -> bool:
@@ -179,7 +181,7 @@ class Delivery:
             return self._set_aside(seq, body, reply)
         elif reply.status == 410:
             self.state = State.GONE
-            self._say("the run was deleted on the service; nothing more is sent, training goes on")
+            self._say("the run was deleted on the service; nothing more of it is sent")
         elif reply.status in (401, 403, 404, 405, 426):
             self._refused(reply)
         elif reply.status in (429, 503) and reply.retry_after_s is not None:
@@ -227,7 +229,7 @@ class Delivery:
                 self.spool.set_aside(seq, body, reply.message)
                 self._say(
                     f"the service refused an update: {reply.message}; it lies in {self.spool.folder / 'rejected'}"
-                    f" ({self.spool.rejected} so far), training and the other updates go on"
+                    f" ({self.spool.rejected} so far); everything else goes on"
                 )
                 self._stored(seq)
                 return True
@@ -239,24 +241,18 @@ class Delivery:
 
     def _away(self, error: Exception) -> None:
         if self.state is not State.AWAY:
-            self._say(
-                f"no service at {self.connection.url}; training goes on, updates are saved in {self.spool.root} "
-                "and sent when it is back (or by `epochscope sync`)"
-            )
+            self._say(f"no service at {self.connection.url}; {self._meanwhile}")
         self._back_off(State.AWAY)
 
     def _troubled(self, what: str) -> None:
         if self.state not in (State.TROUBLED, State.AWAY):
-            self._say(f"{what}; training goes on, updates are saved in {self.spool.root}")
+            self._say(f"{what}; {self._meanwhile}")
         self._back_off(State.TROUBLED if self.state is not State.AWAY else State.AWAY)
 
     def _refused(self, reply: Reply) -> None:
         if self.state is not State.REFUSED or self._last_refusal != reply.message:
             hint = "; set $EPOCHSCOPE_TOKEN or token=" if reply.status in (401, 403) else ""
-            self._say(
-                f"{self.connection.url} refuses the updates: {reply.message}{hint}; "
-                f"training goes on, updates are saved in {self.spool.root}"
-            )
+            self._say(f"{self.connection.url} refuses the updates: {reply.message}{hint}; {self._meanwhile}")
         self._last_refusal = reply.message
         self.state = State.REFUSED
         self.try_again_at = time.monotonic() + _SLOW_RETRY_S

@@ -167,6 +167,11 @@ class Spool:
         fresh.rejected = self.rejected
         self.__dict__.update(fresh.__dict__)
 
+    def discard(self) -> None:
+        """Forgets everything: there is nobody left to send it to."""
+        for seq in list(self._kept):
+            self.acknowledged(seq)
+
     def close(self) -> None:
         """Lets go of the folder and removes it if nothing is left in it."""
         if self._lock is None:
