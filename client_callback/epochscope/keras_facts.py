@@ -97,7 +97,7 @@ def _learning_rate(optimizer: Any) -> Any:
         return type(rate).__name__
     rate = getattr(optimizer, "learning_rate", None)
     # The shortest decimals that are this float32: 0.01, not 0.009999999776.
-    return None if rate is None else float(str(np.float32(keras.ops.convert_to_numpy(rate))))
+    return None if rate is None else float(str(np.float32(float(rate))))
 
 
 def _loss(loss: Any) -> str:
