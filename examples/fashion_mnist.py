@@ -67,7 +67,7 @@ history = model.fit(
 
 def ask(question: str) -> Any:
     """The service's answer about this run."""
-    with urllib.request.urlopen(f"{chosen.url}/api/v1/runs/{monitor.run.id}/{question}") as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{chosen.url}/api/v1/runs/{monitor.run_id}/{question}") as answer:  # noqa: S310
         return json.load(answer)
 
 
@@ -93,4 +93,4 @@ for name, *rows in zip(data.class_names, recall["value"], recall["low"], recall[
         f"{name:<12} "
         + "  ".join(f"{value:.3f} [{low:.3f} {high:.3f}]" for value, low, high in zip(*rows, strict=True))
     )
-print(f"\n{monitor.run.url}")
+print(f"\n{chosen.url}/runs/{monitor.run_id}")
