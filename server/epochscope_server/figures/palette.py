@@ -41,7 +41,7 @@ class Inks:
         return self.lines[index % len(self.lines)]
 
     def run(self, index: int) -> str:
-        """The colour of run ``index``: blue and green first, since beside them orange and purple mean worse and better."""
+        """The colour of run ``index``: blue and green first, since orange and purple mean worse and better there."""
         return self.line((1, 2, 0, *range(3, 10))[index % 10])
 
     @staticmethod
