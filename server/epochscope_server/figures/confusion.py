@@ -49,9 +49,15 @@ def confusion_figure(confusion: Confusion, *, normalise: str = "none", theme: Th
     top = _top(shown, normalise)
     off, on = apart(shown)
     cells, inside = hover_texts(counts, names), in_cells(shown, counts, normalise)
+    # The first trace holds the whole matrix, to the last count, for whoever takes the figure for its numbers; the
+    # second lies over its diagonal.
+    whole = cell_trace(off, cells, inside, len(names))
+    whole["z"] = columns.exact(counts) if normalise == "none" else columns.numbers(shown)
+    if cells:
+        whole["hovertext"] = cells
     data = [
         {
-            **cell_trace(off, cells, inside, len(names)),
+            **whole,
             "name": "confused",
             "zmin": 0,
             "zmax": top,
