@@ -87,7 +87,8 @@ def load(data: str | Path | None = None) -> FashionMnist:
     try:
         return _named(*_from_keras(), source="Fashion-MNIST from Keras's own loader")
     except Exception as error:  # no Keras, no network, a half cache: each is a reason to go on to the next
-        reason += f", and Keras could not load it ({type(error).__name__})"
+        said = str(error).partition("\n")[0][:120] or type(error).__name__
+        reason += f", and Keras could not load it ({said})"
     train, test = _read_folder(SUBSET)
     return _named(
         train,
