@@ -1,28 +1,26 @@
-"""A real service on a free port, trainings posted to it over HTTP, and a real Chromium looking at its page."""
+"""A real Chromium looking at a real service, and made-up trainings that are posted to it over HTTP."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 import time
-import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from epochscope import wire
 from numpy.typing import NDArray
+from playwright.sync_api import Browser, BrowserContext, Dialog, Locator, Page, sync_playwright
+from stage import Service, Training, counted, start_service
 
 Whole = NDArray[np.int64]
 
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
-COMMAND = [sys.executable, "-m", "epochscope"]
+FASHION = ("t-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+HOSTILE = ("<b>bold</b>", '<a href="javascript:alert(1)">x</a>', "R&D &lt;", "<img src=x onerror=alert(1)>")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--force-color-profile=srgb", "--font-render-hinting=none",
@@ -31,179 +29,238 @@ FLAGS = [
 
 
 @dataclass
-class Training:
-    """Predictions of a made-up training: int64 [steps, batch] for train, [passes, batches, batch] for val.
+class Story:
+    """Predictions of a made-up training, int64: train [steps, batch], val [passes, batches, batch].
 
-    Every class is learnt at its own pace. Class ``collapsing`` is taken for ``thief`` for a tenth of the training.
+    Every class is learnt at a pace of its own; ``collapsing`` is taken for class 0 for a tenth of the training.
     """
 
     class_names: tuple[str, ...]
-    epochs: int
-    batches: int  # of an epoch
-    train_true: Whole
-    train_predicted: Whole
-    val_true: Whole
-    val_predicted: Whole
-    loss: NDArray[np.float64]
+    epochs: int = 3
+    batches: int = 40  # of an epoch
+    size: int = 32
+    seed: int = 7
+    collapsing: int | None = None
+    true: Whole = field(init=False)
+    predicted: Whole = field(init=False)
+    val_true: Whole = field(init=False)
+    val_predicted: Whole = field(init=False)
+
+    def __post_init__(self) -> None:
+        rng = np.random.default_rng(self.seed)
+        classes = len(self.class_names)
+        pace = np.geomspace(0.02, 0.3, classes)[rng.permutation(classes)]
+
+        def guess(true: Whole, progress: float) -> Whole:
+            rate = 0.95 - (0.95 - 1 / classes) * np.exp(-progress / pace)
+            predicted = np.where(rng.random(true.shape) < rate[true], true, rng.integers(0, classes, true.shape))
+            if self.collapsing is not None and 0.4 <= progress < 0.5:
+                predicted = np.where((true == self.collapsing) & (rng.random(true.shape) < 0.6), 0, predicted)
+            return predicted
+
+        steps = self.epochs * self.batches
+        self.true = rng.integers(0, classes, (steps, self.size))
+        self.predicted = np.stack([guess(row, step / steps) for step, row in enumerate(self.true)])
+        self.val_true = rng.integers(0, classes, (self.epochs, 5, self.size))
+        self.val_predicted = np.stack(
+            [guess(passed, (epoch + 1) / self.epochs) for epoch, passed in enumerate(self.val_true)]
+        )
 
     @property
     def steps(self) -> int:
         return self.epochs * self.batches
 
-    @classmethod
-    def made(
-        cls, class_names: tuple[str, ...], *, epochs: int = 5, batches: int = 60, size: int = 64, val_batches: int = 10,
-        seed: int = 7, top: float = 0.95, collapsing: int | None = None, thief: int = 0,
-    ) -> Training:  # fmt: skip
-        rng = np.random.default_rng(seed)
-        classes = len(class_names)
-        pace = np.geomspace(0.02, 0.12, classes)[rng.permutation(classes)]
-        ceiling = top - 0.15 * rng.random(classes) ** 3
-        likely = rng.random((classes, classes)) ** 6 + 1e-3  # what a class is taken for
-        np.fill_diagonal(likely, 0)
-        likely /= likely.sum(axis=1, keepdims=True)
-
-        def predicted(true: Whole, progress: float) -> Whole:
-            rate = ceiling - (ceiling - 1 / classes) * np.exp(-progress / pace)
-            taken = likely
-            if collapsing is not None and 0.4 <= progress < 0.5:
-                rate = rate.copy()
-                rate[collapsing] *= 0.55
-                taken = likely.copy()
-                taken[collapsing] = 0.05 / classes
-                taken[collapsing, thief] = 1
-                taken[collapsing, collapsing] = 0
-                taken[collapsing] /= taken[collapsing].sum()
-            right = rng.random(len(true)) < rate[true]
-            other = np.array([rng.choice(classes, p=taken[one]) for one in true[~right]], dtype=np.int64)
-            guess = true.copy()
-            guess[~right] = other
-            return guess
-
-        steps = epochs * batches
-        train_true = rng.integers(0, classes, (steps, size))
-        train = np.stack([predicted(row, step / steps) for step, row in enumerate(train_true)])
-        val_true = rng.integers(0, classes, (epochs, val_batches, size))
-        val = np.stack(
-            [
-                np.stack([predicted(row, (epoch + 1) / epochs) for row in passed])
-                for epoch, passed in enumerate(val_true)
-            ]
-        )
-        loss = 0.25 + 2 * np.exp(-np.arange(steps) / (0.15 * steps)) + 0.08 * rng.standard_normal(steps)
-        return cls(class_names, epochs, batches, train_true, train, val_true, val, loss)
-
-
-@dataclass
-class Service:
-    """A service process over ``data_dir``; it may be stopped and started again at the same port."""
-
-    data_dir: Path
-    port: int = 0
-    url: str = ""
-    process: subprocess.Popen[str] | None = None
-    seq: dict[str, int] = field(default_factory=dict)
-
-    def start(self) -> None:
-        command = [*COMMAND, "serve", "--no-browser", "--port", str(self.port)]
-        self.process = subprocess.Popen(
-            [*command, "--data-dir", str(self.data_dir)], stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        self.url = line.split()[1]
-        self.port = int(self.url.rsplit(":", 1)[1])
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                self.get("/health")
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise TimeoutError("the service does not answer")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(timeout=20)
-            assert self.process.stdout is not None
-            self.process.stdout.close()
-            self.process = None
-
-    def get(self, path: str) -> Any:
-        with urllib.request.urlopen(f"{self.url}/api/v1{path}", timeout=20) as answer:
-            return json.load(answer)
-
-    def post(self, run: str, **contents: Any) -> None:
-        """The next flush of the run's only stream."""
-        seq = self.seq.get(run, 0) + 1
-        flush = wire.Flush(wire.VERSION, run, run, seq, time.time_ns() // 1_000_000, **contents)
-        request = urllib.request.Request(
-            f"{self.url}/api/v1/runs/{run}/streams/{run}/flushes",
-            wire.encode(flush),
-            {"Content-Type": wire.CONTENT_TYPE},
-        )
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            assert json.load(answer) == {"acked": seq}
-        self.seq[run] = seq
-
-    def begin(self, run: str, name: str, training: Training, project: str = "demo", **more: Any) -> None:
-        info = wire.RunInfo(
-            project,
-            name,
-            time.time_ns() // 1_000_000,
-            params={"optimizer": "adam", "batch size": int(training.train_true.shape[1]), "learning rate": 0.001},
-            outputs=[wire.Output("output", training.class_names)],
-            epochs=training.epochs,
-            batches_per_epoch=training.batches,
+    def begin(self, service: Service, run: str, name: str, **more: Any) -> Training:
+        """A run that has been announced and has no batch yet."""
+        info = {
+            "name": name,
+            "started_ms": time.time_ns() // 1_000_000,
+            "params": {"optimizer": "adam", "batch size": self.size},
+            "epochs": self.epochs,
+            "batches_per_epoch": self.batches,
             **more,
-        )
-        self.post(run, info=info)
+        }
+        training = Training(service, run, class_names=self.class_names, info=info)
+        training.send()
+        return training
 
-    def train(self, run: str, training: Training, first: int, last: int) -> None:
+    def go_on(self, training: Training, first: int, last: int) -> None:
         """Steps ``first`` to ``last``, both included, and the validation passes after the epochs that end there."""
         rows = slice(first - 1, last)
         steps = np.arange(first, last + 1)
-        accuracy = (training.train_true[rows] == training.train_predicted[rows]).mean(axis=1)
+        right = (self.true[rows] == self.predicted[rows]).mean(axis=1)
         series = [
-            wire.SeriesColumns.of("loss", "train", "batch", steps, training.loss[rows]),
-            wire.SeriesColumns.of("accuracy", "train", "batch", steps, accuracy),
-            wire.SeriesColumns.of("learning_rate", "train", "batch", steps, 0.001 * 0.5 ** (steps // 100)),
+            wire.SeriesColumns.of("loss", "train", "batch", steps, 2 * (1 - right) + 0.1),
+            wire.SeriesColumns.of("accuracy", "train", "batch", steps, right),
+            wire.SeriesColumns.of("learning_rate", "train", "batch", steps, np.full(len(steps), 1e-3)),
         ]
-        counts = [_cells("train", steps, training.train_true[rows], training.train_predicted[rows])]
+        counts = [counted(list(zip(self.true[rows], self.predicted[rows], strict=True)), first)]
         spans = []
-        for epoch in range((first - 1) // training.batches + 1, (last - 1) // training.batches + 2):
-            begin, end = (epoch - 1) * training.batches + 1, epoch * training.batches + 1
+        for epoch in range((first - 1) // self.batches + 1, (last - 1) // self.batches + 2):
+            begin, end = (epoch - 1) * self.batches + 1, epoch * self.batches + 1
             spans.append(wire.Span("train", epoch, begin, end if last >= end - 1 else 0))
-            if first <= end - 1 <= last:
-                true, predicted = training.val_true[epoch - 1], training.val_predicted[epoch - 1]
-                begin_val = (epoch - 1) * len(true) + 1
-                val_steps = np.arange(begin_val, begin_val + len(true))
-                counts.append(_cells("val", val_steps, true, predicted))
-                spans.append(wire.Span("val", epoch, begin_val, begin_val + len(true)))
-                passed = slice(begin - 1, end - 1)
-                for key, split, value in (
-                    ("loss", "train", training.loss[passed].mean()),
-                    ("loss", "val", training.loss[passed].mean() * 1.1),
-                    ("accuracy", "train", (training.train_true[passed] == training.train_predicted[passed]).mean()),
-                    ("accuracy", "val", (true == predicted).mean()),
-                    ("macro_f1", "val", (true == predicted).mean() - 0.01),
-                ):
-                    series.append(wire.SeriesColumns.of(key, split, "epoch", [epoch], [value]))  # type: ignore[arg-type]
-        self.post(run, series=series, confusion=counts, spans=spans)
+            if not first <= end - 1 <= last:
+                continue
+            true, predicted = self.val_true[epoch - 1], self.val_predicted[epoch - 1]
+            start = (epoch - 1) * len(true) + 1
+            counts.append(counted(list(zip(true, predicted, strict=True)), start, "val"))
+            spans.append(wire.Span("val", epoch, start, start + len(true)))
+            val_right = float((true == predicted).mean())
+            series += [
+                wire.SeriesColumns.of("loss", "val", "epoch", [epoch], [2 * (1 - val_right) + 0.1]),
+                wire.SeriesColumns.of("accuracy", "val", "epoch", [epoch], [val_right]),
+                wire.SeriesColumns.of("macro_f1", "val", "epoch", [epoch], [val_right - 0.01]),
+            ]
+        training.send(series=series, confusion=counts, spans=spans)
 
-    def whole(self, run: str, name: str, training: Training, **more: Any) -> None:
-        """A training from its first batch to its end, in a few flushes."""
-        self.begin(run, name, training, **more)
-        for first in range(1, training.steps + 1, 100):
-            self.train(run, training, first, min(first + 99, training.steps))
-        self.post(run, end=wire.End("finished"))
+    def tell(self, service: Service, run: str, name: str, **more: Any) -> Training:
+        """The whole training, to its end."""
+        training = self.begin(service, run, name, **more)
+        self.go_on(training, 1, self.steps)
+        training.send(end=wire.End("finished"))
+        return training
 
 
-def _cells(split: wire.Split, steps: Whole, true: Whole, predicted: Whole) -> wire.ConfusionColumns:
-    cells, columns = [], []
-    for row in range(len(steps)):
-        pairs, count = np.unique(np.stack([true[row], predicted[row]]), axis=1, return_counts=True)
-        cells.append(pairs.shape[1])
-        columns.append(np.vstack([pairs, count]))
-    return wire.ConfusionColumns.of("output", split, steps, cells, *np.hstack(columns))
+@dataclass
+class Tab:
+    """A page of the browser that remembers everything it should never have seen."""
+
+    page: Page
+    url: str
+    trouble: list[str]
+
+    def open(self, path: str) -> Tab:
+        self.page.goto(self.url + path)
+        return self
+
+    def chart(self, title: str) -> Locator:
+        """The chart whose title begins so, once it is drawn."""
+        figure = self.page.locator("figure.chart", has=self.page.locator(f'h2:text-matches("^{title}")'))
+        figure.scroll_into_view_if_needed()
+        figure.locator(".js-plotly-plot").wait_for()
+        return figure
+
+    def drawn(self, title: str, expression: str) -> Any:
+        """The value of ``expression`` over ``gd``, the chart as Plotly has drawn it."""
+        plot = self.chart(title).locator(".js-plotly-plot")
+        return plot.evaluate(f"gd => {expression}")
+
+    def matrix(self, title: str = "Confusion") -> Whole:
+        """The two heatmaps of a matrix laid over each other, float64 [N, N]."""
+        off, on = (
+            np.array(part, dtype=float)
+            for part in self.drawn(title, "gd._fullData.map(t => Array.from(t.z, row => Array.from(row)))")
+        )
+        matrix: Whole = np.where(np.isfinite(off), off, on)
+        return matrix
+
+    def until(self, expression: str, *, why: str) -> None:
+        """Wait until JavaScript says so. Asked from here: the page's own policy forbids it to evaluate strings."""
+        deadline = time.monotonic() + 10
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < deadline, why
+            self.page.wait_for_timeout(50)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    found = os.environ.get("CHROMIUM") or next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
+    if found is None and not os.environ.get("CI"):
+        pytest.skip("no Chromium found; install one or name it in CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def fashion() -> Story:
+    return Story(FASHION, epochs=4, batches=100, collapsing=6)
+
+
+@pytest.fixture(scope="session")
+def other() -> Story:
+    return Story(FASHION, epochs=4, batches=100, seed=11)
+
+
+@pytest.fixture(scope="session")
+def shown(tmp_path_factory: pytest.TempPathFactory, fashion: Story, other: Story) -> Iterator[Service]:
+    """A service with two runs of ten classes, one of two, one of a hundred, and one with hostile names."""
+    service = start_service(tmp_path_factory.mktemp("shown"))
+    fashion.tell(service, "fashion00001", "shirt collapses")
+    other.tell(service, "fashion00002", "other seed")
+    Story(("cat", "dog"), epochs=2).tell(service, "pets00000001", "cats and dogs")
+    Story(tuple(f"kind {i:02d}" for i in range(100)), size=128).tell(service, "hundred00001", "a hundred kinds")
+    Story(HOSTILE, epochs=2).tell(
+        service, "hostile00001", HOSTILE[0], notes=HOSTILE[3], params={HOSTILE[1]: HOSTILE[3]}
+    )
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def tabs(chromium: Browser) -> Iterator[Callable[..., Tab]]:
+    """Opens tabs in a browser of its own; fails the test for errors, policy violations and foreign requests."""
+    contexts: dict[str, BrowserContext] = {}
+    opened: list[Tab] = []
+
+    def refuse(tab: Tab, dialog: Dialog) -> None:
+        tab.trouble.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def new(service: Service, *, scheme: Any = "light", width: int = 1400, height: int = 900) -> Tab:
+        key = f"{service.url} {scheme} {width}"
+        if key not in contexts:
+            contexts[key] = chromium.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme=scheme,
+                reduced_motion="reduce",
+                locale="en-GB",
+                timezone_id="UTC",
+            )
+            contexts[key].add_init_script(
+                "addEventListener('securitypolicyviolation', "
+                "event => console.error('policy', event.violatedDirective, event.blockedURI))"
+            )
+        page = contexts[key].new_page()
+        page.set_default_timeout(10_000)
+        tab = Tab(page, service.url, [])
+        page.on("pageerror", lambda error: tab.trouble.append(f"error: {error}"))
+        page.on(
+            "console",
+            lambda message: (
+                tab.trouble.append(f"console: {message.text}") if message.type in ("error", "warning") else None
+            ),
+        )
+        page.on("dialog", lambda dialog: refuse(tab, dialog))
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((f"{service.url}/", "data:", "blob:"))
+                else tab.trouble.append(f"foreign request: {request.url}")
+            ),
+        )
+        opened.append(tab)
+        return tab
+
+    yield new
+    for context in contexts.values():
+        context.close()
+    assert [entry for tab in opened for entry in tab.trouble] == []
+
+
+@pytest.fixture
+def quiet_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Starts a service on a folder of this test's own, at the port given or a free one."""
+    started: list[Service] = []
+
+    def start(port: int = 0) -> Service:
+        started.append(start_service(tmp_path / "store", port))
+        return started[-1]
+
+    yield start
+    for service in started:
+        service.stop()

@@ -30,7 +30,7 @@ export function runPage(loop) {
   const from = h("input", { type: "number", min: 1, inputmode: "numeric", "aria-label": "First step of the window", placeholder: "first", onchange: window });
   const to = h("input", { type: "number", min: 1, inputmode: "numeric", "aria-label": "Last step of the window", placeholder: "last", onchange: window });
   const steps = h("fieldset", { class: "steps" }, h("legend", {}, "Matrix window, steps"), h("div", {}, from, h("span", {}, "to"), to));
-  const epoch = list("Epoch", (value) => loop.go({ epoch: value ? Number(value) : null, from: null, to: null }));
+  const epoch = list("Matrix of epoch", (value) => loop.go({ epoch: value ? Number(value) : null, from: null, to: null }));
   const controls = h("div", { class: "controls", role: "group", "aria-label": "What is shown" }, output.element, split.element, metric.element, by.element, width.element, steps, epoch.element);
   const body = h("div", { class: "grid" }, h("div", { class: "panel wide" }, curves.element), confusion.element, h("div", { class: "panel low" }, lines.element));
   const trouble = h("div", { class: "trouble", role: "alert" });

@@ -1,0 +1,251 @@
+"""The page of a run, in a real Chromium: it draws, the brush chooses exactly a window, the address holds the view."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+from sklearn.metrics import confusion_matrix, f1_score
+
+if TYPE_CHECKING:
+    from browser.conftest import Story, Tab
+    from stage import Service
+
+    Tabs = Callable[..., Tab]
+
+pytestmark = pytest.mark.browser
+
+
+def query(tab: Tab) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(tab.page.url).query).items()}
+
+
+def brush(tab: Tab, begin: float, end: float) -> None:
+    """Drag over the curves of the classes, from one share of the plot's width to another."""
+    area = tab.chart("(F1|Recall|Precision) per class").locator(".nsewdrag").first.bounding_box()
+    assert area is not None
+    y = area["y"] + area["height"] / 2
+    tab.page.mouse.move(area["x"] + begin * area["width"], y)
+    tab.page.mouse.down()
+    for part in np.linspace(begin, end, 8):
+        tab.page.mouse.move(area["x"] + float(part) * area["width"], y + 5)
+    tab.page.mouse.up()
+
+
+def in_words(window: tuple[int, int]) -> re.Pattern[str]:
+    return re.compile(f"^Confusion, train steps {window[0]:,}–{window[1] - 1:,}$")
+
+
+def test_every_chart_is_drawn_by_the_trace_types_it_was_made_of(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/runs/fashion00001")
+    assert set(tab.drawn("F1 per class", "gd._fullData.map(t => t.type)")) == {"scatter"}
+    assert len(tab.drawn("F1 per class", "gd._fullData.filter(t => t.name && t.hovertemplate)")) == 10
+    assert tab.drawn("Confusion", "gd._fullData.map(t => t.type)") == ["heatmap", "heatmap"]
+    for title in ("Loss", "accuracy", "Learning rate"):
+        assert set(tab.drawn(title, "gd._fullData.map(t => t.type)")) == {"scatter"}
+    assert tab.page.locator(".veil:visible").count() == 0
+
+
+def test_the_curves_are_those_of_scikit_learn(shown: Service, tabs: Tabs, fashion: Story) -> None:
+    tab = tabs(shown).open("/runs/fashion00001?width=100&focus=6")
+    line = tab.drawn("F1 per class", "gd._fullData.filter(t => t.name === 'shirt').map(t => [[...t.x], [...t.y]])[0]")
+    want = [
+        f1_score(
+            fashion.true[at : at + 100].ravel(), fashion.predicted[at : at + 100].ravel(), labels=[6], average=None
+        )[0]
+        for at in range(0, 400, 100)
+    ]
+    assert line[0] == [50.5, 150.5, 250.5, 350.5]
+    assert line[1] == pytest.approx(want, abs=1e-6)
+
+
+def test_brushing_the_curves_shows_the_matrix_of_exactly_that_window(
+    shown: Service, tabs: Tabs, fashion: Story
+) -> None:
+    tab = tabs(shown).open("/runs/fashion00001?normalise=none")
+    whole = confusion_matrix(fashion.true.ravel(), fashion.predicted.ravel(), labels=range(10))
+    expect(tab.page.get_by_role("heading", name="Confusion, train steps 1–400")).to_be_visible()
+    assert tab.matrix() == pytest.approx(whole)
+    brush(tab, 0.38, 0.52)
+    window = int(query(tab)["from"]), int(query(tab)["to"])
+    assert (window[0] - 1) % 25 == (window[1] - 1) % 25 == 0  # whole windows of the curve
+    assert 100 < window[0] < 200 < window[1] < 260
+    expect(tab.page.get_by_role("heading", name=in_words(window))).to_be_visible()
+    rows = slice(window[0] - 1, window[1] - 1)
+    want = confusion_matrix(fashion.true[rows].ravel(), fashion.predicted[rows].ravel(), labels=range(10))
+    assert tab.matrix() == pytest.approx(want)
+    expect(tab.chart("Confusion").locator(".note")).to_contain_text(f"{want.sum():,} predictions")
+    top = tab.page.locator(".largest tbody tr").first
+    expect(top).to_contain_text("shirt → t-shirt/top")
+    expect(top).to_contain_text(f"{want[6, 0]}")
+    tab.page.go_back()  # one step, however long the drag was
+    expect(tab.page.get_by_role("heading", name="Confusion, train steps 1–400")).to_be_visible()
+    tab.page.go_forward()
+    expect(tab.page.get_by_role("heading", name=in_words(window))).to_be_visible()
+    tab.page.get_by_role("button", name="Whole run").click()
+    expect(tab.page.get_by_role("heading", name="Confusion, train steps 1–400")).to_be_visible()
+
+
+def test_the_window_can_be_typed_for_those_without_a_mouse(shown: Service, tabs: Tabs, fashion: Story) -> None:
+    tab = tabs(shown).open("/runs/fashion00001?normalise=true")
+    first = tab.page.get_by_label("First step of the window")
+    expect(first).to_be_visible()
+    first.focus()
+    tab.page.keyboard.type("151")
+    tab.page.keyboard.press("Tab")
+    tab.page.keyboard.type("170")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.get_by_role("heading", name=in_words((151, 171)))).to_be_visible()
+    want = confusion_matrix(
+        fashion.true[150:170].ravel(), fashion.predicted[150:170].ravel(), labels=range(10), normalize="true"
+    )
+    assert tab.matrix() == pytest.approx(want, abs=1e-6)
+
+
+def test_a_click_on_an_epoch_shows_its_matrix(shown: Service, tabs: Tabs, fashion: Story) -> None:
+    tab = tabs(shown).open("/runs/fashion00001?split=val&by=epoch&normalise=none&focus=6")
+    x, y = tab.drawn(
+        "F1 per class",
+        "(() => { const t = gd._fullData.find(t => t.name === 'shirt'), l = gd._fullLayout, "
+        "b = gd.getBoundingClientRect(); return [b.x + l.xaxis._offset + l.xaxis.d2p(t.x[1]), "
+        "b.y + l.yaxis._offset + l.yaxis.d2p(t.y[1])] })()",
+    )
+    tab.page.mouse.move(x - 3, y)
+    tab.page.mouse.move(x, y)
+    tab.page.mouse.click(x, y)
+    expect(tab.page.get_by_role("heading", name="Confusion, after epoch 2")).to_be_visible()
+    assert query(tab)["epoch"] == "2"
+    want = confusion_matrix(fashion.val_true[1].ravel(), fashion.val_predicted[1].ravel(), labels=range(10))
+    assert tab.matrix() == pytest.approx(want)
+
+
+def test_the_address_holds_the_whole_view(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/runs/fashion00001")
+    page = tab.page
+    page.get_by_role("radio", name="val", exact=True).check()
+    page.get_by_role("radio", name="recall", exact=True).check()
+    page.get_by_role("radio", name="of predicted", exact=True).check()
+    page.get_by_text("Choose classes").click()
+    page.get_by_role("checkbox", name="shirt", exact=True).check()
+    page.keyboard.press("Escape")
+    page.get_by_label("Matrix of epoch").select_option("3")
+    page.get_by_role("radio", name="Dark", exact=True).check()
+    expect(page.get_by_role("heading", name="Confusion, after epoch 3")).to_be_visible()
+    assert query(tab) | {"focus": ""} == {
+        "split": "val", "metric": "recall", "epoch": "3", "normalise": "predicted", "focus": "", "theme": "dark",
+    }  # fmt: skip
+    second = tabs(shown).open(urlsplit(page.url).path + "?" + urlsplit(page.url).query)
+    expect(second.page.get_by_role("heading", name="Confusion, after epoch 3")).to_be_visible()
+    assert np.array_equal(second.matrix(), tab.matrix(), equal_nan=True)
+    for one in (tab, second):
+        one.chart("Recall per class")
+        for name in ("val", "recall", "of predicted", "Dark"):
+            expect(one.page.get_by_role("radio", name=name, exact=True)).to_be_checked()
+        expect(one.page.locator(".chips li", has_text="shirt").last).to_be_visible()
+    assert second.drawn("Recall", "gd._fullData.length") == tab.drawn("Recall", "gd._fullData.length")
+    page.go_back()
+    expect(page.get_by_role("heading", name="Confusion, val steps 1–20")).to_be_visible()
+
+
+def test_an_address_that_says_nonsense_shows_the_default(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/runs/fashion00001?split=moon&metric=&width=-3&from=9&to=2&epoch=x&focus=a,,99&theme=1")
+    expect(tab.page.get_by_role("heading", name="Confusion, train steps 1–400")).to_be_visible()
+    tab.chart("F1 per class")
+
+
+def test_hostile_names_are_shown_as_they_are_written(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/runs/hostile00001")
+    tab.chart("F1 per class")
+    expect(tab.page.get_by_role("heading", level=1)).to_have_text("<b>bold</b>")
+    drawn = tab.drawn("Confusion", "[...gd.querySelectorAll('.ytick text')].map(t => t.textContent)")
+    assert drawn == ["<b>bold</b>", '<a href="javascri…', "R&D &lt;", "<img src=x onerro…"]
+    cell = tab.drawn("Confusion", "(() => { const r = gd.querySelector('.nsewdrag').getBoundingClientRect(); "
+        "return [r.x + r.width * 3 / 8, r.y + r.height / 8] })()")  # fmt: skip
+    tab.page.mouse.move(*cell)
+    hover = tab.page.locator(".hoverlayer .hovertext")
+    expect(hover).to_contain_text('true <b>bold</b>, predicted <a href="javascript:alert(1)">x</a>')
+    assert tab.page.locator("figure a, figure img[src=x], h1 b, .hoverlayer a").count() == 0
+    tab.page.get_by_text("Parameters").click()
+    expect(tab.page.locator(".params")).to_contain_text("<img src=x onerror=alert(1)>")
+
+
+def test_the_dark_theme_follows_the_system_and_the_switch(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown, scheme="dark").open("/runs/fashion00001")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    ink = "gd._fullLayout.xaxis.tickfont.color"
+    dark = tab.drawn("Confusion", ink), tab.page.evaluate(ground)
+    tab.page.get_by_role("radio", name="Light", exact=True).check()
+    tab.until(
+        f"document.querySelector('.square .js-plotly-plot')._fullLayout.xaxis.tickfont.color !== '{dark[0]}'",
+        why="figures keep the old theme",
+    )
+    assert tab.page.evaluate(ground) != dark[1] == "rgb(13, 16, 20)"
+    tab.page.get_by_role("radio", name="System", exact=True).check()
+    tab.until(
+        f"document.querySelector('.square .js-plotly-plot')._fullLayout.xaxis.tickfont.color === '{dark[0]}'",
+        why="the system's theme does not come back",
+    )
+
+
+@pytest.mark.parametrize("run", ["fashion00001", "pets00000001", "hundred00001", "hostile00001"])
+def test_a_narrow_screen_has_nothing_to_scroll_sideways(run: str, shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown, width=400).open(f"/runs/{run}")
+    tab.chart("F1 per class")
+    tab.chart("Confusion")
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_a_hundred_classes_are_drawn_without_text_in_cells(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/runs/hundred00001")
+    assert tab.drawn("Confusion", "gd.querySelectorAll('.heatmap-label').length") == 0
+    assert tab.drawn("F1 per class", "gd._fullData.filter(t => t.hovertemplate).length") == 100
+
+
+def test_the_matrix_has_a_twin_that_is_a_table(shown: Service, tabs: Tabs, fashion: Story) -> None:
+    tab = tabs(shown).open("/runs/fashion00001?from=1&to=101")
+    tab.page.get_by_text("Counts as a table").click()
+    tab.page.locator(".cells tbody tr").first.wait_for()
+    rows = [
+        [int(text.replace(",", "")) for text in row.locator("td").all_inner_texts()]
+        for row in tab.page.locator(".cells tbody tr").all()
+    ]
+    want = confusion_matrix(fashion.true[:100].ravel(), fashion.predicted[:100].ravel(), labels=range(10))
+    assert rows == want.tolist()
+
+
+def test_every_chart_has_a_name_and_says_in_one_sentence_what_it_shows(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/runs/fashion00001")
+    for title in ("F1 per class", "Confusion", "Loss", "accuracy", "Learning rate"):
+        chart = tab.chart(title)
+        said: Any = chart.locator(".plot").evaluate(
+            "plot => ['aria-labelledby', 'aria-describedby'].map("
+            "name => document.getElementById(plot.getAttribute(name)).textContent)"
+        )
+        assert said[0].startswith(title)
+        assert said[1].endswith(".")
+
+
+def test_an_unknown_run_says_so(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/runs/nosuchrun001")
+    alert = tab.page.get_by_role("alert")
+    expect(alert).to_contain_text("There is no run")
+    expect(alert.get_by_role("link", name="All runs")).to_be_visible()
+    tab.trouble[:] = [entry for entry in tab.trouble if "404" not in entry]  # the browser's own line about the answer
+
+
+def test_a_run_without_counts_says_why_and_still_shows_its_series(shown: Service, tabs: Tabs) -> None:
+    from epochscope import wire
+    from stage import Training
+
+    training = Training(
+        shown, "regression01", class_names=(), info={"capture": "logs only: a regression has no classes"}
+    )
+    training.send(series=[wire.SeriesColumns.of("loss", "train", "batch", [1, 2, 3], [3.0, np.nan, 1.0])])
+    tab = tabs(shown).open("/runs/regression01")
+    expect(tab.page.locator(".veil", has_text="a regression has no classes")).to_have_count(2)
+    assert tab.drawn("Loss", "gd._fullData.filter(t => t.mode === 'markers').length") == 1  # the NaN
