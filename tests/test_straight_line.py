@@ -33,7 +33,6 @@ class Walk:
 
     def __init__(self, service: Service, spool_dir: Path) -> None:
         import keras
-
         from epochscope.keras import Monitor
 
         keras.utils.set_random_seed(7)
