@@ -43,10 +43,10 @@ class Flusher:
         self._greeting = greeting
         self._wake = threading.Event()
         self._settled = threading.Event()  # nothing more can be done for now
-        self._hurry = False
+        self._hurry_until = 0.0  # time.monotonic(): someone waits for the service to have everything
         self._ended = False  # the last flush is spooled
         self._info: wire.RunInfo | None = None
-        self._spans: list[wire.Span] = []  # of contents for which there was no room
+        self._owed = Contents()  # words of flushes for which there was no room
         self._dropped = 0
         self._gathered_at = 0.0
         self._sent_at = 0.0
@@ -71,7 +71,7 @@ class Flusher:
         if self._pid != os.getpid() or self.done:
             return self.done
         self._settled.clear()
-        self._hurry = True
+        self._hurry_until = time.monotonic() + timeout_s
         self._wake.set()
         self._settled.wait(timeout_s)
         if self._ended and not len(self._spool):
@@ -118,8 +118,8 @@ class Flusher:
 
     def _turn(self) -> bool:
         """Whatever is due now, then sleeps until something is; True when there is nothing left to do, ever."""
-        hurry, self._hurry = self._hurry, False
         now = time.monotonic()
+        hurry = now < self._hurry_until
         if hurry or now - self._gathered_at >= (_SOONEST_S if self._wake.is_set() else GATHER_S):
             self._wake.clear()
             self._gathered_at = now
@@ -127,7 +127,8 @@ class Flusher:
         self._deliver(hurry)
         if self._delivery.state is State.GONE or (self._ended and not len(self._spool)):
             return True
-        if hurry and not self._hurry:
+        if hurry and (self._delivery.hopeless or not len(self._spool)):
+            self._hurry_until = 0.0
             self._settled.set()
         self._sleep()
         return False
@@ -137,14 +138,16 @@ class Flusher:
         until = self._gathered_at + GATHER_S
         if len(self._spool):
             until = min(until, self._delivery.try_again_at)
-        if self._wake.wait(max(until - now, 0.0)) and not self._hurry:
+        hurry = now < self._hurry_until
+        if not hurry and self._wake.wait(max(until - now, 0.0)) and time.monotonic() >= self._hurry_until:
             # Many batches have come together: sooner than usual, but not without a pause.
             time.sleep(max(self._gathered_at + _SOONEST_S - time.monotonic(), 0.0))
 
     def _gather(self) -> None:
-        while (contents := self.recording.take()) is not None:
+        while not self._ended and (contents := self.recording.take()) is not None:
             self._keep(contents)
-        if not self._ended and not len(self._spool) and time.monotonic() - self._sent_at >= HEARTBEAT_S:
+        quiet = not len(self._spool) and time.monotonic() - self._sent_at >= HEARTBEAT_S
+        if self._owed != Contents() or (quiet and not self._ended):
             self._keep(Contents())
         self._tell_trouble()
 
@@ -153,36 +156,36 @@ class Flusher:
         if contents.info is not None:
             self._info = contents.info
             self._spool.keep_meta(contents.info)
-        spans = self._spans + contents.spans
-        info = self._info if self._spool.next_seq == 1 else contents.info
+        owed, self._owed = self._owed, Contents()
+        contents.info = contents.info or owed.info
+        contents.spans = owed.spans + contents.spans
+        contents.end = contents.end or owed.end
         flush = wire.Flush(
             version=wire.VERSION,
             run=self._spool.meta.run,
             stream=self._spool.meta.stream,
             seq=self._spool.next_seq,
             sent_ms=int(time.time() * 1000),
-            info=info,
+            info=self._info if self._spool.next_seq == 1 else contents.info,
             series=contents.series,
             confusion=contents.confusion,
-            spans=spans,
+            spans=contents.spans,
             end=contents.end,
             next_in_s=HEARTBEAT_S,
         )
-        kept = self._spool.put(wire.encode(flush))
-        self._spans = [] if kept else spans
-        self._dropped += 0 if kept else contents.points()
-        if contents.end is not None:
-            self._ended = True
+        if self._spool.put(wire.encode(flush)):
+            self._ended = contents.end is not None
+        else:
+            self._owed = Contents(info=contents.info, spans=contents.spans, end=contents.end)
+            self._dropped += contents.points()
 
     def _deliver(self, hurry: bool) -> None:
         while len(self._spool) and (hurry or time.monotonic() >= self._delivery.try_again_at):
             if self._delivery.send_oldest():
                 self._sent_at = time.monotonic()
-            elif hurry and self._delivery.state not in (State.AWAY, State.REFUSED, State.GONE):
-                time.sleep(0.1)  # it answers: worth the rest of the time that settle() waits
-                self._hurry = True
-                return
             else:
+                if hurry and not self._delivery.hopeless:
+                    time.sleep(0.1)  # then again: it is worth the rest of the time that settle() waits
                 return
             if not hurry and time.monotonic() - self._gathered_at >= GATHER_S:
                 return

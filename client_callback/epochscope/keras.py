@@ -142,17 +142,17 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         for one in self._passes.values():
             one.attach(self._attachment.capture)
 
-    def _let_go(self, status: str, reason: str) -> None:
-        """Ends what is still going on: the last fit has raised, or we are switched off."""
+    def _let_go(self, status: str, reason: str, going_on: bool = False) -> None:
+        """Ends what is still going on: the last fit has raised, or we are switched off in the middle of one."""
         if self._attachment is not None:
-            self._attachment.detach()
+            self._attachment.detach(going_on)
             self._attachment = None
         self._telling.abandon(status, reason)
         self._fitting = False
         self._now = None
 
     def switched_off(self, error: Exception) -> None:
-        self._let_go("interrupted", f"epochscope switched itself off: {error!r}")
+        self._let_go("interrupted", f"epochscope switched itself off: {error!r}", going_on=self._now is not None)
 
     def _epoch_values(self) -> dict[str, float]:
         """Per-class values of the pass that is through; Keras itself puts ``val_`` in front."""

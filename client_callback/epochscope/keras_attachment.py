@@ -59,13 +59,13 @@ class Attachment(patches.Owner):
         if self.capture is not None:
             self.capture.begun = True
 
-    def detach(self) -> None:
-        """Leaves everything as it was found."""
+    def detach(self, going_on: bool = False) -> None:
+        """Leaves everything as it was found; ``going_on``: in the middle of a fit."""
         self.live = False
         for target in self._patched:
             patches.sweep(target)
         if self.capture is not None:
-            self.capture.remove()
+            self.capture.remove(going_on)
 
     def _put(self, target: Any, name: str, replacement: Callable[..., Any]) -> None:
         patches.put(self, target, name, replacement)

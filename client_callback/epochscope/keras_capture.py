@@ -72,12 +72,16 @@ class Capture(patches.Owner):
         self._tap_metrics(model)
         forget_compiled_steps(model)
 
-    def remove(self) -> None:
-        """Leaves the model as it was found."""
+    def remove(self, going_on: bool = False) -> None:
+        """Leaves the model as it was found; ``going_on``: in the middle of a fit, which needs its steps."""
         self.live = False
         for target in self._patched:
             patches.sweep(target)
-        if (model := self._model()) is not None:
+        if (model := self._model()) is None:
+            return
+        if going_on:
+            compile_steps_anew(model)
+        else:
             forget_compiled_steps(model)
 
     def nearly_full(self, ring: Ring, calls: int) -> bool:
@@ -92,8 +96,7 @@ class Capture(patches.Owner):
             return
         self._batch_size = 2 * max(self.train.longest, self.test.longest, self._batch_size or 0)
         self.train, self.test = Ring(), Ring()
-        model.make_train_function(force=True)
-        model.make_test_function(force=True)
+        compile_steps_anew(model)
 
     def read(self, ring: Ring) -> tuple[list[Rows], int]:
         """The batches logged since the last reading, in order, and how many were lost (0, but for a log that
@@ -252,6 +255,12 @@ def forget_compiled_steps(model: Any) -> None:
     """The next step is traced anew, with or without us."""
     model.train_function = None
     model.test_function = None
+
+
+def compile_steps_anew(model: Any) -> None:
+    """As ``forget_compiled_steps``, in the middle of a fit: it goes on with the new ones at once."""
+    model.make_train_function(force=True)
+    model.make_test_function(force=True)
 
 
 @contextlib.contextmanager

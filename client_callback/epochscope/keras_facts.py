@@ -38,7 +38,7 @@ def parameters(model: Any, epochs: int | None, steps: int | None, batch_size: in
     optimizer = getattr(model, "optimizer", None)
     found: dict[str, Any] = {
         "model": model.name,
-        "optimizer": getattr(optimizer, "name", None),
+        "optimizer": type(optimizer).__name__ if optimizer is not None else None,
         "learning_rate": _learning_rate(optimizer),
         "loss": _loss(compiled_loss(model)),
         "batch_size": batch_size,

@@ -72,12 +72,16 @@ class Connection:
 
     def __init__(self, url: str, token: str | None) -> None:
         parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            port = parts.port
+        except ValueError:
+            port = -1
+        if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
             raise ValueError(f"url must look like http://host:port, not {url!r}")
         self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self._https = parts.scheme == "https"
         self._host = parts.hostname
-        self._port = parts.port
+        self._port = port
         self._path = parts.path.rstrip("/")
         self._token = token
         self._connection: http.client.HTTPConnection | None = None
@@ -139,6 +143,7 @@ class Delivery:
         self.state = State.UNKNOWN
         self.sent = 0
         self.try_again_at = 0.0  # time.monotonic()
+        self.hopeless = False  # another attempt at once would fail as the last one did
         self._say = say
         self._meanwhile = meanwhile or (
             f"training goes on, updates are saved in {spool.root} and sent when it is back (or by `epochscope sync`)"
@@ -156,6 +161,7 @@ class Delivery:
             return False
         if oldest is None or self.state is State.GONE:
             return False
+        self.hopeless = False
         seq, body = oldest
         try:
             reply = self._post(body)
@@ -197,6 +203,7 @@ class Delivery:
         self.sent += 1
         self._failures = 0
         self.try_again_at = 0.0
+        self.hopeless = False
         if self.state in (State.AWAY, State.REFUSED):
             waiting = f", {len(self.spool) + 1:,} saved updates are sent now" if len(self.spool) else ""
             self._say(f"connected to {self.connection.url}{waiting}")
@@ -240,6 +247,8 @@ class Delivery:
         return False
 
     def _away(self, error: Exception) -> None:
+        # A connection that broke is worth another try at once; one that was never made is not.
+        self.hopeless = not isinstance(error, ConnectionResetError | BrokenPipeError | http.client.HTTPException)
         if self.state is not State.AWAY:
             self._say(f"no service at {self.connection.url}; {self._meanwhile}")
         self._back_off(State.AWAY)
@@ -254,6 +263,7 @@ class Delivery:
             hint = "; set $EPOCHSCOPE_TOKEN or token=" if reply.status in (401, 403) else ""
             self._say(f"{self.connection.url} refuses the updates: {reply.message}{hint}; {self._meanwhile}")
         self._last_refusal = reply.message
+        self.hopeless = True
         self.state = State.REFUSED
         self.try_again_at = time.monotonic() + _SLOW_RETRY_S
 

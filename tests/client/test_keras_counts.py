@@ -1,0 +1,325 @@
+"""Monitor: every batch's confusion counts equal scikit-learn's, its loss and metrics Keras's own of that batch.
+
+The models learn nothing (learning rate 0), so that what they predicted in a batch can be asked again afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from listener import Listener
+from sklearn.metrics import confusion_matrix
+
+pytestmark = pytest.mark.keras
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+SAMPLES, VAL, FEATURES, CLASSES, BATCH, VAL_BATCH = 50, 23, 5, 3, 16, 10
+RANDOM = np.random.default_rng(4)
+X = RANDOM.normal(size=(SAMPLES + VAL, FEATURES)).astype("float32")
+Y = RANDOM.integers(0, CLASSES, SAMPLES + VAL)
+YES = RANDOM.integers(0, 2, SAMPLES + VAL)
+ONE_HOT = np.eye(CLASSES, dtype="float32")[Y]
+
+
+def sequential(units: int = CLASSES, activation: str | None = "softmax", **compiled: Any) -> Any:
+    import keras
+
+    model = keras.Sequential([keras.layers.Dense(units, activation=activation)])  # not built yet
+    return compile_it(model, **compiled)
+
+
+def functional(**compiled: Any) -> Any:
+    import keras
+
+    inputs = keras.Input((FEATURES,))
+    return compile_it(keras.Model(inputs, keras.layers.Dense(CLASSES, activation="softmax")(inputs)), **compiled)
+
+
+def subclassed(**compiled: Any) -> Any:
+    import keras
+
+    class Small(keras.Model):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(CLASSES)
+
+        def call(self, inputs: Any) -> Any:
+            return self.dense(inputs)
+
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return compile_it(Small(), **{"loss": loss, **compiled})
+
+
+def compile_it(model: Any, **compiled: Any) -> Any:
+    import keras
+
+    keras.utils.set_random_seed(3)
+    model.compile(
+        **{
+            "optimizer": keras.optimizers.SGD(0.0),
+            "loss": "sparse_categorical_crossentropy",
+            "metrics": ["accuracy"],
+            **compiled,
+        }
+    )
+    return model
+
+
+def flat_sigmoid() -> Any:
+    import keras
+
+    inputs = keras.Input((FEATURES,))
+    scores = keras.layers.Reshape(())(keras.layers.Dense(1, activation="sigmoid")(inputs))
+    return compile_it(keras.Model(inputs, scores), loss="binary_crossentropy")
+
+
+def loss(name: str, **arguments: Any) -> Any:
+    import keras
+
+    return getattr(keras.losses, name)(**arguments)
+
+
+@dataclass
+class Case:
+    model: Callable[[], Any]
+    y: Any = field(default_factory=lambda: Y)
+    threshold: float | None = None  # None: the highest score
+
+    def said(self, model: Any, x: Any) -> Any:
+        scores = np.asarray(model(x))
+        if self.threshold is None:
+            return scores.argmax(axis=-1)
+        return (scores.reshape(len(x)) > self.threshold).astype(int)
+
+    @property
+    def truth(self) -> Any:
+        y = np.asarray(self.y)
+        return y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(len(y))
+
+
+CASES = {
+    "sequential": Case(sequential),
+    "functional": Case(functional),
+    "subclassed": Case(subclassed),
+    "no metrics": Case(lambda: sequential(metrics=None)),
+    "metrics by output": Case(lambda: functional(metrics={functional().output_names[0]: ["accuracy"]})),
+    "labels in a column": Case(sequential, Y[:, None]),
+    "labels as floats": Case(sequential, Y.astype("float32")),
+    "one-hot": Case(lambda: sequential(loss="categorical_crossentropy"), ONE_HOT),
+    "one-hot, smoothed logits": Case(
+        lambda: sequential(
+            activation=None, loss=loss("CategoricalCrossentropy", from_logits=True, label_smoothing=0.1)
+        ),
+        ONE_HOT,
+    ),
+    "sigmoid": Case(lambda: sequential(1, "sigmoid", loss="binary_crossentropy"), YES, 0.5),
+    "sigmoid in a column": Case(lambda: sequential(1, "sigmoid", loss="binary_crossentropy"), YES[:, None], 0.5),
+    "sigmoid, flat": Case(flat_sigmoid, YES, 0.5),
+    "binary logits": Case(lambda: sequential(1, None, loss=loss("BinaryCrossentropy", from_logits=True)), YES, 0.0),
+    "eager": Case(lambda: sequential(run_eagerly=True)),
+    "xla": Case(lambda: sequential(jit_compile=True)),
+    "several steps at once": Case(lambda: sequential(steps_per_execution=3)),
+    "several steps at once, xla": Case(lambda: functional(steps_per_execution=2, jit_compile=True)),
+    "own loss": Case(lambda: sequential(loss=lambda y, p: (p[:, 0] - 1.0) ** 2)),
+}
+
+
+def monitor(listener: Listener, **arguments: Any) -> Any:
+    from epochscope.keras import Monitor
+
+    return Monitor(url=listener.url, **arguments)
+
+
+def fit(model: Any, y: Any, callback: Any, **more: Any) -> Any:
+    train = {"x": X[:SAMPLES], "y": y[:SAMPLES], "batch_size": BATCH}
+    val = {"validation_data": (X[SAMPLES:], y[SAMPLES:]), "validation_batch_size": VAL_BATCH}
+    return model.fit(
+        **{**train, **val, "epochs": 2, "shuffle": False, "verbose": 0, **more},
+        callbacks=[callback],
+    )
+
+
+def batches(start: int, stop: int, size: int) -> list[slice]:
+    return [slice(first, min(first + size, stop)) for first in range(start, stop, size)]
+
+
+def alone(model: Any, *batch: Any) -> Any:
+    """What Keras says of one batch and nothing else."""
+    model.run_eagerly, model.jit_compile = True, False
+    model.test_function = None  # eager: quicker for once than compiling it
+    return model.test_on_batch(*batch, return_dict=True)
+
+
+TRAIN_BATCHES = batches(0, SAMPLES, BATCH)
+VAL_BATCHES = batches(SAMPLES, SAMPLES + VAL, VAL_BATCH)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_batch_is_as_scikit_learn_and_keras_see_it(name: str, listener: Listener) -> None:
+    case = CASES[name]
+    model = case.model()
+    fit(model, case.y, monitor(listener))
+    said = case.said(model, X)
+    for split, parts in (("train", TRAIN_BATCHES), ("val", VAL_BATCHES)):
+        matrices = listener.matrices(split)
+        steps, losses = listener.series("loss", split)
+        assert steps == sorted(matrices) == list(range(1, 2 * len(parts) + 1))
+        own = [alone(model, X[part], case.y[part]) for part in parts]
+        assert losses == pytest.approx([each["loss"] for each in own] * 2, abs=3e-6)
+        if "accuracy" in own[0]:
+            accuracies = listener.series("accuracy", split)[1]
+            assert accuracies == pytest.approx([each["accuracy"] for each in own] * 2, abs=1e-6)
+        labels = range(len(listener.info().outputs[0].class_names))
+        for number, part in enumerate(parts * 2, 1):
+            expected = confusion_matrix(case.truth[part], said[part], labels=labels)
+            np.testing.assert_array_equal(matrices[number], expected)
+        assert listener.spans(split) == [(1, 1, len(parts) + 1), (2, len(parts) + 1, 2 * len(parts) + 1)]
+    assert listener.info().capture == "everything"
+
+
+def test_every_compiled_metric_has_its_own_value_of_the_batch(listener: Listener) -> None:
+    import keras
+
+    metrics = [
+        "accuracy",
+        keras.metrics.SparseTopKCategoricalAccuracy(2, name="top2"),
+        keras.metrics.MeanIoU(CLASSES, sparse_y_pred=False, name="iou"),
+    ]
+    weighted = [keras.metrics.SparseCategoricalCrossentropy(name="ce")]
+    model = sequential(metrics=metrics, weighted_metrics=weighted)
+    weight = RANDOM.uniform(0.5, 2, SAMPLES).astype("float32")
+    fit(model, Y, monitor(listener), sample_weight=weight)
+    own = [alone(model, X[part], Y[part], weight[part]) for part in TRAIN_BATCHES]
+    for name in ("loss", "accuracy", "top2", "iou", "ce"):
+        assert listener.series(name)[1] == pytest.approx([each[name] for each in own] * 2, abs=3e-6)
+
+
+def test_a_sample_of_weight_0_is_not_counted(listener: Listener) -> None:
+    model = sequential()
+    weight = (np.arange(SAMPLES) % 3 > 0).astype("float32")
+    fit(model, Y, monitor(listener), sample_weight=weight)
+    said = np.asarray(model(X)).argmax(axis=1)
+    for number, part in enumerate(TRAIN_BATCHES, 1):
+        kept = np.arange(SAMPLES)[part][weight[part] > 0]
+        np.testing.assert_array_equal(
+            listener.matrices()[number], confusion_matrix(Y[kept], said[kept], labels=range(CLASSES))
+        )
+
+
+def test_a_masked_position_is_not_counted(listener: Listener) -> None:
+    import keras
+
+    words = RANDOM.integers(0, 4, (20, 6))  # 0 is padding
+    tags = RANDOM.integers(0, CLASSES, (20, 6))
+    inputs = keras.Input((6,), dtype="int32")
+    embedded = keras.layers.Embedding(4, 3, mask_zero=True)(inputs)
+    model = compile_it(keras.Model(inputs, keras.layers.Dense(CLASSES, activation="softmax")(embedded)))
+    model.fit(words, tags, batch_size=8, shuffle=False, verbose=0, callbacks=[monitor(listener)])
+    said = np.asarray(model(words)).argmax(axis=-1)
+    for number, part in enumerate(batches(0, 20, 8), 1):
+        kept = words[part] > 0
+        np.testing.assert_array_equal(
+            listener.matrices()[number],
+            confusion_matrix(tags[part][kept], said[part][kept], labels=range(CLASSES)),
+        )
+
+
+def test_ignored_pixels_are_not_counted(listener: Listener) -> None:
+    import keras
+
+    images = RANDOM.normal(size=(10, 4, 4, 2)).astype("float32")
+    labels = RANDOM.choice([0, 1, 2, 255], (10, 4, 4, 1))
+    inputs = keras.Input((4, 4, 2))
+    model = keras.Model(inputs, keras.layers.Conv2D(CLASSES, 1, activation="softmax")(inputs))
+    compile_it(model, loss=keras.losses.SparseCategoricalCrossentropy(ignore_class=255), metrics=None)
+    model.fit(images, labels, batch_size=4, shuffle=False, verbose=0, callbacks=[monitor(listener)])
+    said = np.asarray(model(images)).argmax(axis=-1)
+    for number, part in enumerate(batches(0, 10, 4), 1):
+        truth = labels[part][..., 0]
+        np.testing.assert_array_equal(
+            listener.matrices()[number],
+            confusion_matrix(truth[truth < 255], said[part][truth < 255], labels=range(CLASSES)),
+        )
+
+
+def test_several_outputs_each_have_their_matrix(listener: Listener) -> None:
+    import keras
+
+    inputs = keras.Input((FEATURES,))
+    kind = keras.layers.Dense(CLASSES, activation="softmax", name="kind")(inputs)
+    sick = keras.layers.Dense(1, activation="sigmoid", name="sick")(inputs)
+    size = keras.layers.Dense(1, name="size")(inputs)
+    model = keras.Model(inputs, {"kind": kind, "sick": sick, "size": size})
+    losses = {"kind": "sparse_categorical_crossentropy", "sick": "binary_crossentropy", "size": "mse"}
+    compile_it(model, loss=losses, metrics={"kind": ["accuracy"], "sick": ["accuracy"]})
+    y = {"kind": Y[:SAMPLES], "sick": YES[:SAMPLES], "size": X[:SAMPLES, :1]}
+    callback = monitor(listener, class_names={"kind": ["cat", "dog", "eel"], "sick": ["no", "yes"]})
+    history = model.fit(X[:SAMPLES], y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[callback]).history
+    said = {name: np.asarray(scores) for name, scores in model(X[:SAMPLES]).items()}
+    for number, part in enumerate(TRAIN_BATCHES, 1):
+        np.testing.assert_array_equal(
+            listener.matrices(output="kind")[number],
+            confusion_matrix(Y[part], said["kind"][part].argmax(axis=1), labels=range(CLASSES)),
+        )
+        np.testing.assert_array_equal(
+            listener.matrices(output="sick")[number],
+            confusion_matrix(YES[part], said["sick"][part, 0] > 0.5, labels=[0, 1]),
+        )
+    assert {"kind/f1/cat", "sick/recall/yes", "kind/macro_f1"} <= set(history)
+    assert {"kind_loss", "sick_loss", "size_loss", "kind_accuracy", "sick_accuracy"} <= listener.keys()
+    assert "output size: mse is a loss of regression" in listener.info().capture
+
+
+def test_the_learning_rate_is_the_one_each_batch_was_trained_with(listener: Listener) -> None:
+    import keras
+
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
+    model = sequential(optimizer=keras.optimizers.SGD(schedule), steps_per_execution=3)
+    fit(model, Y, monitor(listener))
+    steps, values = listener.series("learning_rate")
+    assert steps == list(range(1, 9))
+    np.testing.assert_allclose(values, 0.1 * 0.5 ** np.arange(8), rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras says so of every such pipeline
+def test_a_pipeline_of_unknown_length_is_counted_whole(listener: Listener) -> None:
+    import tensorflow as tf
+
+    model = sequential(steps_per_execution=4)
+    data = tf.data.Dataset.from_tensor_slices((X[:SAMPLES], Y[:SAMPLES])).batch(BATCH).filter(lambda x, y: True)
+    model.fit(data, epochs=2, verbose=0, shuffle=False, callbacks=[monitor(listener)])
+    assert sum(int(matrix.sum()) for matrix in listener.matrices().values()) == 2 * SAMPLES
+    assert listener.spans("train") == [(1, 1, 5), (2, 5, 9)]
+
+
+def test_a_log_that_is_too_small_loses_batches_says_how_many_and_grows(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from epochscope import keras_capture
+
+    monkeypatch.setattr(keras_capture, "_LEAST_ENTRIES", 40)
+    monkeypatch.setattr(keras_capture, "_ROWS", 1)
+    monkeypatch.setattr("epochscope.keras_facts.batch_size", lambda model: 1)
+    model = sequential(steps_per_execution=4)
+    fit(model, Y, monitor(listener))
+    assert "4 batches were larger than expected and not recorded" in capsys.readouterr().err
+    said = np.asarray(model(X)).argmax(axis=1)
+    matrices = listener.matrices()
+    assert sorted(matrices) == [5, 6, 7, 8]
+    for number, part in enumerate(TRAIN_BATCHES, 5):
+        np.testing.assert_array_equal(matrices[number], confusion_matrix(Y[part], said[part], labels=range(CLASSES)))
+
+
+def test_labels_that_are_no_class_are_left_out_and_told(listener: Listener, capsys: pytest.CaptureFixture[str]) -> None:
+    model = sequential(metrics=None, loss=lambda y, p: p[:, 0], run_eagerly=False)
+    y = Y.copy()
+    y[3], y[7] = 9, -4
+    fit(model, y, monitor(listener, num_classes=CLASSES), epochs=1)
+    assert sum(int(matrix.sum()) for matrix in listener.matrices().values()) == SAMPLES - 2
+    assert "some labels are none of the classes 0 to 2" in capsys.readouterr().err
