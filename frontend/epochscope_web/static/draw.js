@@ -16,6 +16,7 @@
  */
 
 const SCRIPT = "/vendor/plotly-cartesian-4.1.1.min.js";
+const LEAST_TEXT = 8; // pixels; smaller can't be read
 const CONFIG = Object.freeze({
   displaylogo: false,
   showSendToCloud: false, // it would send the reader's numbers to a company
@@ -53,7 +54,7 @@ export async function draw(box, figure, drawing = {}) {
   }
   const brushes = known?.brushes ?? 0;
   const layout = { ...figure.layout, ...marked(box, figure, drawing), ...(drawing.legend === false ? { showlegend: false } : {}), selections: [], selectionrevision: brushes };
-  await plotly.react(box, legible(box, figure.data), layout, { ...CONFIG });
+  await plotly.react(box, legible(box, figure), layout, { ...CONFIG });
   if (known) {
     known.drawing = drawing;
     known.figure = figure;
@@ -150,17 +151,20 @@ function listen(box) {
 }
 
 /**
- * The traces as they can be read in this box: numbers in the cells of a matrix only where they fit.
+ * The traces as they can be read in this box: numbers in the cells of a matrix as small as they must be, or none.
  * @param {HTMLElement} box
- * @param {object[]} data
+ * @param {Figure} figure
  */
-function legible(box, data) {
-  return data.map((trace) => {
-    const texts = "texttemplate" in trace && "text" in trace ? /** @type {string[][]} */ (trace.text) : [];
-    const longest = texts.flat().reduce((most, text) => Math.max(most, text.length), 0);
-    const room = (box.clientWidth - 170) / texts.length; // beside the matrix stand names and the scale
-    return longest * 6.4 > room ? { ...trace, texttemplate: "" } : trace;
-  });
+function legible(box, { data, layout }) {
+  const texts = data.map((trace) => ("texttemplate" in trace && "text" in trace ? /** @type {string[][]} */ (trace.text) : []));
+  const rows = texts[0]?.length;
+  if (!rows) return data;
+  const longest = (/** @type {string[]} */ words) => words.reduce((most, word) => Math.max(most, word.length), 0);
+  const names = /** @type {{ ticktext?: string[] }} */ (layout["yaxis"]).ticktext ?? [];
+  const aside = 60 + 6 * longest(names) + (data.some((trace) => "colorbar" in trace) ? 60 : 0); // what stands beside the cells
+  const size = (box.clientWidth - aside) / rows / longest(texts.flat(2)) / 0.62;
+  if (size >= 11) return data;
+  return data.map((trace) => ({ ...trace, ...(size < LEAST_TEXT ? { texttemplate: "" } : { textfont: { size } }) }));
 }
 
 /**

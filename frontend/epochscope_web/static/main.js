@@ -10,6 +10,7 @@ import { runPage } from "./panels/run.js";
 import { runsPage } from "./panels/runs.js";
 
 const BREATH_MS = 1000; // news are shown at most so often
+const DRAG_MS = 60; // what a drag shows on its way may lag behind so much
 const ROUND_MS = 15000; // a run that falls silent sends no news of it
 
 const main = /** @type {HTMLElement} */ (document.getElementById("page"));
@@ -17,6 +18,8 @@ const wordmark = document.querySelector(".wordmark");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 let view = address.read(new URL(location.href));
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let dragged;
 /** The address from before a drag: what "back" returns to. @type {string | null} */
 let before = null;
 /** @type {{ name: string, page: Page } | null} */
@@ -30,9 +33,12 @@ const loop = {
     const now = address.write(view);
     const then = address.write(next);
     view = next;
+    clearTimeout(dragged);
     if (how === "drag") {
       before ??= now;
       history.replaceState(null, "", then);
+      dragged = setTimeout(render, DRAG_MS);
+      return;
     } else if (how === "replace") {
       history.replaceState(null, "", then);
     } else {

@@ -66,7 +66,7 @@ export interface RunPage { runs: ListedRun[]; next: string | null; }
 
 export interface Counts { split: Split; class_names: string[]; from: number; to: number; counts: number[][]; }
 
-export interface InFocus { index: number; name: string; run?: string; colour: string; value: number | null; low: number | null; high: number | null; }
+export interface InFocus { index: number; name: string; run?: string; colour: string; dash?: string; value: number | null; low: number | null; high: number | null; }
 export interface Confused { true: number; predicted: number; count: number; of: number; share: number; }
 export interface Changed { true: number; predicted: number; difference: number; a: number; b: number; better: boolean; }
 

@@ -57,7 +57,7 @@ def classes_figure(
         labels.append((value, name, colour))
         in_focus.append({"index": index, "name": name, "colour": colour} | _rate(value, low, high))
     summary = _summary(METRICS[metric], curves.split, in_focus, named=focus is not None)
-    return _figure(data, curves, metric, rate, labels, in_focus, summary, inks)
+    return _figure(data, curves, metric, _bottom(rate.value), labels, in_focus, summary, inks)
 
 
 def classes_overlay_figure(
@@ -85,7 +85,7 @@ def classes_overlay_figure(
     lines: list[dict[str, Any]] = []
     labels: list[tuple[float, str, str]] = []
     in_focus: list[dict[str, Any]] = []
-    rates: list[Rate] = []
+    bottoms: list[float] = []
     for place, (run_name, curves) in drawn:
         rate, x = curves.rate(metric), _places(curves)
         for dash, index in enumerate(chosen):
@@ -95,18 +95,20 @@ def classes_overlay_figure(
             here = curves.class_names.index(name)
             colour = inks.run(place)
             line = {"color": colour, "width": 2, "dash": inks.dash(dash)}
-            shown = run_name if len(chosen) == 1 else f"{run_name} · {name}"
+            shown = run_name if len(chosen) == 1 else name  # its colour says whose
             if len(chosen) == 1:
                 data.append(_band(x, rate, here, colour))
             lines.append(_line(curves, rate, here, x, f"{run_name} · {name}", line, colour))
             value, low, high = _last(rate, here)
             labels.append((value, shown, colour))
-            in_focus.append({"index": index, "name": name, "run": run_name, "colour": colour} | _rate(value, low, high))
-            rates.append(Rate(rate.value[here], rate.low[here], rate.high[here]))
-    every = Rate(*(np.concatenate([getattr(rate, part) for rate in rates]) for part in ("value", "low", "high")))
+            in_focus.append(
+                {"index": index, "name": name, "run": run_name, "colour": colour, "dash": inks.dash(dash)}
+                | _rate(value, low, high)
+            )
+            bottoms.append(_bottom(rate.value[here]))
     title = ", ".join(dict.fromkeys(entry["name"] for entry in in_focus))
     summary = f"{METRICS[metric]} of {title} in {len(drawn)} runs, {first.split}."
-    return _figure(data + lines, first, metric, every, labels, in_focus, summary, inks)
+    return _figure(data + lines, first, metric, min(bottoms), labels, in_focus, summary, inks)
 
 
 def worst(rate: Rate, how_many: int) -> list[int]:
@@ -120,21 +122,20 @@ def _figure(
     data: list[dict[str, Any]],
     curves: ClassCurves,
     metric: str,
-    rate: Rate,
+    bottom: float,
     labels: list[tuple[float, str, str]],
     in_focus: list[dict[str, Any]],
     summary: str,
     inks: Inks,
 ) -> Figure:
     by = "step" if curves.epoch is None else "epoch"
-    bottom = _bottom(rate.value)
     unit = {"tickmode": "linear", "dtick": _epoch_tick(curves)} if by == "epoch" else {"tickformat": ",d"}
     return {
         "data": data,
         "layout": layout(
             inks,
             f"classes {curves.split} {by}",
-            xaxis=axis(inks, f"{by} ({curves.split})", showgrid=False, **unit),
+            xaxis=axis(inks, f"{by} ({curves.split})", showgrid=False, tickangle=0, **unit),
             yaxis=axis(
                 inks,
                 f"{METRICS[metric]} (share, 0 to 1)",

@@ -14,11 +14,13 @@ let number = 0;
 export class Chart {
   /** @type {AbortController | null} */
   #asked = null;
+  /** What is asked for now, or was last. */
   #key = "";
-  #again = false;
+  /** Whether there is something to ask for. */
+  #stale = false;
   #visible = false;
   #shown = false;
-  /** @type {{ key: string, ask: Ask, drawing: Drawing } | null} */
+  /** @type {{ key: string, ask: Ask, drawing: () => Drawing } | null} */
   #wanted = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #retry;
@@ -26,7 +28,7 @@ export class Chart {
   /**
    * @param {string} title
    * @param {string} kind a CSS class: decides the height
-   * @param {(figure: Figure) => void} [told] called with every figure drawn
+   * @param {(figure: Figure) => void} [told] called with every figure before it is drawn
    */
   constructor(title, kind, told) {
     const id = `chart-${(number += 1)}`;
@@ -47,7 +49,7 @@ export class Chart {
     this.sight = new IntersectionObserver(
       ([entry]) => {
         this.#visible = entry?.isIntersecting ?? false;
-        if (this.#visible) this.#start();
+        void this.#start();
       },
       { rootMargin: "200px" },
     );
@@ -55,26 +57,26 @@ export class Chart {
   }
 
   /**
-   * Show what `ask` answers. `key` stands for what is asked: the same key again is news of the same thing and waits
-   * for an answer under way, another key makes that answer stale.
+   * Show what `ask` answers. `key` stands for what is asked: the same key again asks only where there are news, and
+   * then waits for an answer under way; another key makes that answer stale.
    * @param {string} key
    * @param {Ask} ask
-   * @param {Drawing} [drawing]
+   * @param {boolean} news
+   * @param {() => Drawing} [drawing]
    */
-  show(key, ask, drawing = {}) {
+  show(key, ask, news, drawing = () => ({})) {
     this.#wanted = { key, ask, drawing };
+    if (this.#key === key && !news) {
+      if (this.#shown) mark(this.plot, drawing());
+      return;
+    }
     if (this.#asked && this.#key !== key) {
       this.#asked.abort();
       this.#asked = null;
     }
-    if (this.#asked) this.#again = true;
-    else this.#start();
-  }
-
-  /** Lay other marks over the figure that is drawn. @param {Drawing} drawing */
-  mark(drawing) {
-    if (this.#wanted) this.#wanted.drawing = drawing;
-    if (this.#shown) mark(this.plot, drawing);
+    this.#key = key;
+    this.#stale = true;
+    void this.#start();
   }
 
   close() {
@@ -90,45 +92,46 @@ export class Chart {
     this.#asked?.abort();
     this.#asked = null;
     this.#wanted = null;
+    this.#key = "";
+    this.#stale = false;
     this.#cover("empty", text);
   }
 
   async #start() {
     const wanted = this.#wanted;
-    if (!wanted || !this.#visible || this.#asked) return;
+    if (!wanted || !this.#stale || !this.#visible || this.#asked) return;
     clearTimeout(this.#retry);
     const asked = new AbortController();
     this.#asked = asked;
-    this.#key = wanted.key;
-    this.#again = false;
+    this.#stale = false;
     this.element.setAttribute("aria-busy", "true");
     try {
       const figure = await wanted.ask(asked.signal);
       if (asked.signal.aborted) return;
-      await this.#draw(figure, this.#wanted?.drawing ?? wanted.drawing);
+      await this.#draw(figure);
     } catch (error) {
       if (asked.signal.aborted) return;
       this.#fail(error);
     }
+    if (this.#asked !== asked) return;
     this.element.removeAttribute("aria-busy");
     this.#asked = null;
-    if (this.#again) void this.#start();
-    else if (this.#wanted === wanted) this.#wanted = { ...wanted };
+    void this.#start();
   }
 
-  /** @param {Figure} figure @param {Drawing} drawing */
-  async #draw(figure, drawing) {
+  /** @param {Figure} figure */
+  async #draw(figure) {
     const { meta } = figure.layout;
     say(this.summary, meta.summary);
+    this.told?.(figure);
     if (meta.empty) {
       this.#cover("empty", meta.summary);
-    } else {
-      await draw(this.plot, figure, drawing);
-      this.#shown = true;
-      this.veil.hidden = true;
-      this.plot.classList.remove("covered");
+      return;
     }
-    this.told?.(figure);
+    await draw(this.plot, figure, this.#wanted?.drawing());
+    this.#shown = true;
+    this.veil.hidden = true;
+    this.plot.classList.remove("covered");
   }
 
   /** @param {unknown} error */
@@ -137,8 +140,14 @@ export class Chart {
     const text = known ? error.message : `This chart could not be drawn: ${error instanceof Error ? error.message : error}`;
     this.#cover("error", text);
     if (!known || error.status === 0 || error.status >= 500 || error.status === 429) {
-      this.#retry = setTimeout(() => void this.#start(), RETRY_MS);
+      this.#retry = setTimeout(() => this.#ask(), RETRY_MS);
     }
+  }
+
+  /** Ask once more for what could not be shown. */
+  #ask() {
+    this.#stale = true;
+    void this.#start();
   }
 
   /** @param {"empty" | "error"} kind @param {string} text */
@@ -147,6 +156,6 @@ export class Chart {
     this.veil.hidden = false;
     this.veil.removeAttribute("aria-hidden");
     this.plot.classList.toggle("covered", true);
-    fill(this.veil, h("p", {}, text), kind === "error" && h("button", { type: "button", onclick: () => void this.#start() }, "Try again"));
+    fill(this.veil, h("p", {}, text), kind === "error" && h("button", { type: "button", onclick: () => this.#ask() }, "Try again"));
   }
 }

@@ -32,7 +32,6 @@ export function classes(loop) {
     const to = windows?.to[0];
     const each = view.by === "epoch" ? "epoch by epoch" : from && to ? `windows of ${count(to - from)} ${to - from === 1 ? "step" : "steps"}` : "";
     chart.note.textContent = meta.empty ? "" : `${view.split}, ${each}, 95 % bands. Drag to choose a window.`;
-    chart.mark(drawing());
   }
 
   /** @returns {Drawing} */
@@ -76,8 +75,8 @@ export function classes(loop) {
 
   return {
     element: chart.element,
-    /** @param {View} now @param {Run} of */
-    show(now, of) {
+    /** @param {View} now @param {Run} of @param {boolean} news */
+    show(now, of, news) {
       view = now;
       run = of;
       const names = output(of, now)?.class_names ?? [];
@@ -92,8 +91,7 @@ export function classes(loop) {
         output: now.output,
         theme: loop.theme(),
       };
-      chart.show(JSON.stringify(query), (signal) => api.figure("classes", query, signal), drawing());
-      chart.mark(drawing());
+      chart.show(JSON.stringify(query), (signal) => api.figure("classes", query, signal), news, drawing);
     },
     tell: (/** @type {string} */ text) => {
       focus.element.hidden = true;

@@ -102,7 +102,7 @@ export function comparePage(loop) {
       trouble.replaceChildren();
       for (const part of [legend, controls, body]) part.hidden = false;
       document.title = `Compare ${runs.length} runs · epochscope`;
-      render();
+      render(true);
     } catch (error) {
       if (closed) return;
       fill(trouble, h("p", {}, error instanceof Error ? error.message : String(error)), h("button", { type: "button", onclick: () => void load() }, "Try again"), h("a", { href: loop.href({ page: "runs" }) }, "Pick other runs"));
@@ -115,7 +115,8 @@ export function comparePage(loop) {
     }
   }
 
-  function render() {
+  /** @param {boolean} news whether there may be new numbers, not only another view */
+  function render(news) {
     const ids = view.runs.join(",");
     fill(legend, ...runs.map((run, place) => h("li", {}, h("i", { class: `line run-${place % 10}`, "aria-hidden": "true" }), h("a", { href: loop.href({ page: "run", run: run.id, runs: [] }) }, run.name), h("span", { class: "project" }, run.project), statusMark(run), h("span", { class: "note" }, `val macro F1 ${measure(run.summary["val_macro_f1"])}`))));
     split.set(view.split, /** @type {Split[]} */ (["train", "val"]).filter((one) => runs.some((run) => run.splits.includes(one))));
@@ -128,7 +129,7 @@ export function comparePage(loop) {
     const options = runs.map((run) => /** @type {[string, string]} */ ([run.id, run.name]));
     first.set(view.runs[0] ?? "", options);
     second.set(view.runs[1] ?? "", options);
-    lines.show(view, runs);
+    lines.show(view, runs, news);
     if (runs.some((run) => !run.outputs.length)) {
       const missing = runs.find((run) => !run.outputs.length)?.name ?? "";
       curves.tell(`${missing} has no confusion counts.`);
@@ -138,10 +139,10 @@ export function comparePage(loop) {
     }
     const query = { runs: ids, split: view.split, metric: view.metric, by: view.by, focus: view.focus?.join(","), output: view.output, theme: loop.theme() };
     curves.note.textContent = view.by === "epoch" ? `${view.split}, epoch by epoch` : `${view.split}, 95 % bands`;
-    curves.show(JSON.stringify(query), (signal) => api.figure("classes", query, signal));
+    curves.show(JSON.stringify(query), (signal) => api.figure("classes", query, signal), news);
     const matrices = { runs: view.runs.slice(0, 2).join(","), split: view.split, epoch: view.epoch, from: view.from, to: view.to, normalise: view.normalise, output: view.output, theme: loop.theme() };
     difference.note.textContent = `${view.split}, ${view.epoch ? `epoch ${view.epoch}` : "whole runs"}`;
-    difference.show(JSON.stringify(matrices), (signal) => api.figure("compare", matrices, signal));
+    difference.show(JSON.stringify(matrices), (signal) => api.figure("compare", matrices, signal), news);
   }
 
   return {
@@ -149,7 +150,7 @@ export function comparePage(loop) {
     /** @param {View} now */
     show(now) {
       view = now;
-      if (runs.length && wanted === now.runs.join()) render();
+      if (runs.length && wanted === now.runs.join()) render(false);
       else void load();
     },
     refresh: () => void load(),

@@ -67,17 +67,18 @@ export function focusChoice(choose, auto = "worst three") {
       drawn = inFocus.map(({ index }) => index);
       element.hidden = names.length === 0;
       reset.hidden = focus === null;
+      const several = new Set(drawn).size > 1;
       fill(
         chips,
-        ...inFocus.map(({ index, name, run, colour, value, low, high }) => {
-          const swatch = h("i", { class: "swatch" });
-          swatch.style.background = colour;
+        ...inFocus.map(({ index, name, run, colour, dash, value, low, high }) => {
+          const swatch = h("i", { class: `swatch ${dash ?? ""}` });
+          swatch.style.color = colour;
           const interval = low !== null && high !== null ? `95 %: ${measure(low)} to ${measure(high)}` : "not seen yet";
           return h(
             "li",
             { title: `${run ? `${run}, ` : ""}${name}: ${measure(value)} (${interval})` },
             swatch,
-            h("span", { class: "name" }, run ?? name),
+            h("span", { class: "name" }, several ? name : (run ?? name)),
             h("b", {}, measure(value)),
             focus !== null && !run && h("button", { type: "button", class: "bare", "aria-label": `Take ${name} out of focus`, onclick: () => set(index, false) }, "×"),
           );

@@ -93,16 +93,16 @@ export function matrix(loop) {
 
   return {
     element,
-    /** @param {View} now @param {Run} of */
-    show(now, of) {
+    /** @param {View} now @param {Run} of @param {boolean} news */
+    show(now, of, news) {
       view = now;
       run = of;
       normalise.set(now.normalise);
       whole.hidden = now.from === null && now.to === null && now.epoch === null;
       const asking = { run: of.id, ...query(), normalise: now.normalise, theme: loop.theme() };
-      chart.show(JSON.stringify(asking), (signal) => api.figure("confusion", asking, signal), {
+      chart.show(JSON.stringify(asking), (signal) => api.figure("confusion", asking, signal), news, () => ({
         onCell: (row, column) => loop.go({ focus: row === column ? [row] : [row, column] }),
-      });
+      }));
     },
     /** @param {string} text */
     tell(text) {

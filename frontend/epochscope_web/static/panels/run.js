@@ -91,7 +91,7 @@ export function runPage(loop) {
   function render(news) {
     if (!run) return;
     setControls(run);
-    lines.show(view, [run]);
+    lines.show(view, [run], news);
     if (!run.outputs.length) {
       const why = run.capture || "only its scalar series were sent";
       const text = goesOn(run.status) && !run.steps.train ? "Waiting for the first batch." : `This run has no confusion counts: ${why}.`;
@@ -99,10 +99,9 @@ export function runPage(loop) {
       confusion.tell(text);
       return;
     }
-    curves.show(view, run);
+    curves.show(view, run, news);
     const key = JSON.stringify([view.split, view.from, view.to, view.epoch, view.output, view.normalise, loop.theme()]);
-    if (news && settled === key) return;
-    confusion.show(view, run);
+    confusion.show(view, run, news && settled !== key);
     settled = isSettled(run, view) ? key : "";
   }
 

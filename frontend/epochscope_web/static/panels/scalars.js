@@ -20,8 +20,8 @@ export function scalars(loop) {
 
   return {
     element,
-    /** @param {View} view @param {Run[]} runs those shown; one, or several over each other */
-    show(view, runs) {
+    /** @param {View} view @param {Run[]} runs those shown; one, or several over each other @param {boolean} news */
+    show(view, runs, news) {
       const there = new Set(runs.flatMap((run) => run.series.filter((series) => series.by !== "run").map(({ key }) => key)));
       const rates = [...there].filter((key) => RATE.test(key));
       const metrics = [...there].filter((key) => key !== "loss" && !RATE.test(key) && !PER_CLASS.test(key));
@@ -43,7 +43,7 @@ export function scalars(loop) {
           smooth: view.by === "batch" && name !== rates[0] ? view.smooth : 0,
           theme: loop.theme(),
         };
-        chart.show(JSON.stringify(query), (signal) => api.figure("series", query, signal), { legend: runs.length === 1 });
+        chart.show(JSON.stringify(query), (signal) => api.figure("series", query, signal), news, () => ({ legend: runs.length === 1 }));
         chart.note.textContent = runs.length > 1 && splits !== "train" ? "solid train, dashed val" : "";
       };
       show(loss, there.has("loss") ? "loss" : undefined, "No loss recorded yet.");
