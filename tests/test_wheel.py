@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import tarfile
 import zipfile
 from email import message_from_bytes
 from email.message import Message
@@ -126,8 +125,9 @@ def test_no_extra_but_tensorflow_brings_tensorflow(metadata: Message) -> None:
 
 
 def test_a_wheel_made_from_the_source_archive_is_the_same(names: set[str], tmp_path: Path) -> None:
-    with tarfile.open(build("sdist", ROOT, tmp_path / "sdist")) as archive:
-        archive.extractall(tmp_path / "source", filter="data")
+    archive = build("sdist", ROOT, tmp_path / "sdist")
+    (tmp_path / "source").mkdir()
+    subprocess.run(["tar", "-xzf", archive, "-C", tmp_path / "source"], check=True)
     (source,) = (tmp_path / "source").iterdir()
     with zipfile.ZipFile(build("wheel", source, tmp_path / "wheel")) as again:
         assert set(again.namelist()) == names
