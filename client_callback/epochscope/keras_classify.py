@@ -90,23 +90,23 @@ def rule_for(y: Any, y_pred: Any, loss: Any, activation: str, wanted: int | None
     return Rule("one-hot" if same_shape else "index", units, ignore=ignore)
 
 
-def codes(rule: Rule, y: Any, y_pred: Any, weight: Any) -> Any:
-    """What became of each sample: int64 [samples], true * classes + predicted, or below 0 if it is not counted.
+def codes(rule: Rule, y: Any, y_pred: Any, weight: Any, whole: str = "int64") -> Any:
+    """What became of each sample: ``whole`` [samples], true * classes + predicted, or below 0 if it is not counted.
 
     Where a label can be wrong, it is tested itself: its code alone could look like another's.
     """
     n = rule.classes
     if rule.labels == "binary":
         scores = ops.squeeze(y_pred, -1) if len(y_pred.shape) > 1 else y_pred
-        predicted = ops.cast(scores > rule.threshold, "int64")
-        truth = ops.cast(ops.cast(ops.reshape(y, ops.shape(scores)), "float32") > 0.5, "int64")
+        predicted = ops.cast(scores > rule.threshold, whole)
+        truth = ops.cast(ops.cast(ops.reshape(y, ops.shape(scores)), "float32") > 0.5, whole)
     else:
         # The same argmax as Keras's accuracy: where that is compiled, the graph computes it once.
-        predicted = ops.cast(ops.argmax(y_pred, axis=-1), "int64")
+        predicted = ops.cast(ops.argmax(y_pred, axis=-1), whole)
         if rule.labels == "one-hot":
-            truth = ops.cast(ops.argmax(y, axis=-1), "int64")
+            truth = ops.cast(ops.argmax(y, axis=-1), whole)
         else:
-            truth = ops.cast(ops.reshape(y, ops.shape(predicted)), "int64")
+            truth = ops.cast(ops.reshape(y, ops.shape(predicted)), whole)
     inside = ops.logical_and(truth >= 0, truth < n)
     code = ops.where(inside, truth * n + predicted, ops.full_like(truth, OUT_OF_RANGE))
     counted = _counted(truth, y_pred, weight)
