@@ -84,7 +84,7 @@ const STATES = {
   live: ["●", "live", "News arrive as they happen"],
   connecting: ["◌", "connecting", "Asking the service for news"],
   polling: ["◐", "polling", "No stream gets through; the page asks every few seconds"],
-  down: ["✕", "disconnected", "The service does not answer; the page goes on by itself when it is back"],
+  down: ["✕", "disconnected", "No news arrive; the page asks again by itself"],
 };
 const connection = /** @type {HTMLElement} */ (document.getElementById("connection"));
 

@@ -9,14 +9,13 @@ import numpy as np
 
 from epochscope_server.analysis.curves import ClassCurves
 from epochscope_server.analysis.rates import Numbers, Rate
-from epochscope_server.figures import columns, text
+from epochscope_server.figures import columns, curve
 from epochscope_server.figures.frame import Figure, axis, empty_figure, layout
 from epochscope_server.figures.outline import outlined
 from epochscope_server.figures.palette import INKS, Inks, Theme, faint
 
 METRICS = {"f1": "F1", "recall": "recall", "precision": "precision"}
 FOCUS = 3  # how many classes are in focus where none is named
-LABEL = 18  # characters of a name at the end of its line
 CONTEXT_LINES = 200  # with more classes than this, context is a band instead of lines
 
 NO_COUNTS = "No predictions counted here yet."
@@ -35,7 +34,7 @@ def classes_figure(
     if not np.isfinite(rate.value).any():
         return empty_figure(NO_COUNTS, theme)
     inks = INKS[theme]
-    x = _places(curves)
+    x = curve.places(curves)
     chosen = worst(rate, FOCUS) if focus is None else _known(focus, len(curves.class_names))
     others = [index for index in range(len(curves.class_names)) if index not in set(chosen)]
     data: list[dict[str, Any]] = []
@@ -44,20 +43,20 @@ def classes_figure(
     else:
         for index in others:
             line = {"color": faint(inks.context, 1 if len(others) <= 30 else 0.45), "width": 1}
-            data.append(_line(curves, rate, index, x, curves.class_names[index], line, inks.context))
+            data.append(curve.line(curves, rate, index, x, curves.class_names[index], line, inks.context))
     for place, index in enumerate(chosen):
-        data.append(_band(x, rate, index, inks.line(place)))
+        data.append(curve.band(x, rate, index, inks.line(place)))
     labels: list[tuple[float, str, str]] = []
     in_focus: list[dict[str, Any]] = []
     for place, index in enumerate(chosen):
         colour, name = inks.line(place), curves.class_names[index]
         line = {"color": colour, "width": 2, "dash": "solid" if place < 10 else "dash"}
-        data.append(_line(curves, rate, index, x, name, line, colour))
-        value, low, high = _last(rate, index)
+        data.append(curve.line(curves, rate, index, x, name, line, colour))
+        value, low, high = curve.last(rate, index)
         labels.append((value, name, colour))
-        in_focus.append({"index": index, "name": name, "colour": colour} | _rate(value, low, high))
+        in_focus.append({"index": index, "name": name, "colour": colour} | curve.interval(value, low, high))
     summary = _summary(METRICS[metric], curves.split, in_focus, named=focus is not None)
-    return _figure(data, curves, metric, _bottom(rate.value), labels, in_focus, summary, inks)
+    return _figure(data, curves, metric, curve.bottom(rate.value), labels, in_focus, summary, inks)
 
 
 def classes_overlay_figure(
@@ -87,7 +86,7 @@ def classes_overlay_figure(
     in_focus: list[dict[str, Any]] = []
     bottoms: list[float] = []
     for place, (run_name, curves) in drawn:
-        rate, x = curves.rate(metric), _places(curves)
+        rate, x = curves.rate(metric), curve.places(curves)
         for dash, index in enumerate(chosen):
             name = first.class_names[index]
             if name not in curves.class_names:
@@ -97,15 +96,15 @@ def classes_overlay_figure(
             line = {"color": colour, "width": 2, "dash": inks.dash(dash)}
             shown = run_name if len(chosen) == 1 else name  # its colour says whose
             if len(chosen) == 1:
-                data.append(_band(x, rate, here, colour))
-            lines.append(_line(curves, rate, here, x, f"{run_name} · {name}", line, colour))
-            value, low, high = _last(rate, here)
+                data.append(curve.band(x, rate, here, colour))
+            lines.append(curve.line(curves, rate, here, x, f"{run_name} · {name}", line, colour))
+            value, low, high = curve.last(rate, here)
             labels.append((value, shown, colour))
             in_focus.append(
                 {"index": index, "name": name, "run": run_name, "colour": colour, "dash": inks.dash(dash)}
-                | _rate(value, low, high)
+                | curve.interval(value, low, high)
             )
-            bottoms.append(_bottom(rate.value[here]))
+            bottoms.append(curve.bottom(rate.value[here]))
     title = ", ".join(dict.fromkeys(entry["name"] for entry in in_focus))
     summary = f"{METRICS[metric]} of {title} in {len(drawn)} runs, {first.split}."
     return _figure(data + lines, first, metric, min(bottoms), labels, in_focus, summary, inks)
@@ -113,9 +112,9 @@ def classes_overlay_figure(
 
 def worst(rate: Rate, how_many: int) -> list[int]:
     """The classes with the lowest last known value, worst first; a class never seen is not among them."""
-    last = np.array([_last(rate, index)[0] for index in range(len(rate.value))])
-    known = np.flatnonzero(np.isfinite(last))
-    return [int(index) for index in known[np.argsort(last[known], kind="stable")][:how_many]]
+    latest = np.array([curve.last(rate, index)[0] for index in range(len(rate.value))])
+    known = np.flatnonzero(np.isfinite(latest))
+    return [int(index) for index in known[np.argsort(latest[known], kind="stable")][:how_many]]
 
 
 def _figure(
@@ -143,8 +142,8 @@ def _figure(
                 uirevision=metric,
                 tickformat=".1~f" if bottom == 0 else ".2~f",
             ),
-            margin={"l": 48, "r": _label_room(labels), "t": 10, "b": 40},
-            annotations=_end_labels(labels, bottom),
+            margin={"l": 48, "r": curve.label_room(labels), "t": 10, "b": 40},
+            annotations=curve.end_labels(labels, bottom),
             dragmode="select",
             selectdirection="h",
             newselection={"line": {"color": inks.ink, "width": 1, "dash": "solid"}},
@@ -159,46 +158,6 @@ def _figure(
             },
         ),
     }
-
-
-def _line(
-    curves: ClassCurves, rate: Rate, index: int, x: Numbers, name: str, line: dict[str, Any], colour: str
-) -> dict[str, Any]:
-    """One class: its line, and a mark where a known value stands alone between two gaps (a line would not show it)."""
-    known = np.isfinite(rate.value[index])
-    alone = known & ~np.append(known[1:], False) & ~np.append(False, known[:-1])
-    trace: dict[str, Any] = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": text.escaped(name),
-        "x": columns.exact(x),
-        "y": columns.numbers(rate.value[index]),
-        "line": line,
-        "customdata": columns.numbers(
-            np.column_stack([rate.low[index], rate.high[index], curves.support[index], curves.start, curves.stop - 1])
-        ),
-        "hovertemplate": HOVER_STEP if curves.epoch is None else HOVER_EPOCH,
-    }
-    if curves.epoch is not None:
-        trace |= {"mode": "lines+markers", "marker": {"size": 5, "color": colour}}
-    elif alone.any():
-        trace |= {
-            "mode": "lines+markers",
-            "marker": {"size": columns.exact(np.where(alone, 4, 0)), "color": colour, "line": {"width": 0}},
-        }
-    return trace
-
-
-_RATE = "%{y:.3f}  (95 %: %{customdata[0]:.3f} to %{customdata[1]:.3f})<br>%{customdata[2]:,.0f} true members"
-HOVER_STEP = (
-    f"<b>%{{fullData.name}}</b>  {_RATE}, steps %{{customdata[3]:,.0f}} to %{{customdata[4]:,.0f}}<extra></extra>"
-)
-HOVER_EPOCH = f"<b>%{{fullData.name}}</b>  {_RATE}, epoch %{{x}}<extra></extra>"
-
-
-def _band(x: Numbers, rate: Rate, index: int, colour: str) -> dict[str, Any]:
-    """The 95 % interval as one closed outline for each stretch without a gap."""
-    return outlined(x, rate.low[index], rate.high[index], faint(colour, 0.16))
 
 
 def _context_band(x: Numbers, rate: Rate, others: list[int], inks: Inks) -> list[dict[str, Any]]:
@@ -218,83 +177,12 @@ def _context_band(x: Numbers, rate: Rate, others: list[int], inks: Inks) -> list
     return [outlined(x, low, high, faint(inks.context, 0.3)), median]
 
 
-def _places(curves: ClassCurves) -> Numbers:
-    """Where a window stands: at its epoch, or at the middle of its steps."""
-    if curves.epoch is not None:
-        return curves.epoch.astype(np.float64)
-    return (curves.start + curves.stop - 1) / 2
-
-
 def _known(focus: Sequence[int], classes: int) -> list[int]:
     return [index for index in dict.fromkeys(focus) if 0 <= index < classes]
 
 
-def _last(rate: Rate, index: int) -> tuple[float, float, float]:
-    known = np.flatnonzero(np.isfinite(rate.value[index]))
-    if not len(known):
-        return float("nan"), float("nan"), float("nan")
-    at = known[-1]
-    return float(rate.value[index, at]), float(rate.low[index, at]), float(rate.high[index, at])
-
-
-def _rate(value: float, low: float, high: float) -> dict[str, float | None]:
-    return {
-        key: round(number, 6) if np.isfinite(number) else None
-        for key, number in (("value", value), ("low", low), ("high", high))
-    }
-
-
-def _bottom(values: Numbers) -> float:
-    """Where the y axis begins: the tenth below the least value after warm-up.
-
-    In the first tenth of a training every class climbs from chance; with those windows in the frame the rest would
-    be squeezed into its top. They are cut off by the frame, not left out: zoom out to see them.
-    """
-    windows = values.shape[-1]
-    settled = values[..., windows // 10 :] if windows >= 20 else values
-    known = settled[np.isfinite(settled)]
-    return max(0.0, float(np.floor(known.min() * 10 - 0.2) / 10)) if len(known) else 0.0
-
-
 def _epoch_tick(curves: ClassCurves) -> int:
     return max(1, -(-len(curves.start) // 12))
-
-
-def _end_labels(labels: list[tuple[float, str, str]], bottom: float) -> list[dict[str, Any]]:
-    """The names at the right ends of their lines, moved apart where they would stand on each other."""
-    known = sorted((entry for entry in labels if np.isfinite(entry[0])), key=lambda entry: entry[0])
-    if len(known) > 12:
-        return []
-    gap = (1 - bottom) * 0.065
-    heights = [min(max(value, bottom), 1.0) for value, _, _ in known]
-    for at in range(1, len(heights)):
-        heights[at] = max(heights[at], heights[at - 1] + gap)
-    excess = max(0.0, heights[-1] - 1.0) if heights else 0.0
-    for at in range(len(heights) - 1, -1, -1):  # push down from the top again, as far as needed
-        limit = 1.0 if at == len(heights) - 1 else heights[at + 1] - gap
-        heights[at] = min(heights[at], limit) if excess else heights[at]
-    return [
-        {
-            "x": 1,
-            "xref": "paper",
-            "xanchor": "left",
-            "xshift": 6,
-            "y": height,
-            "yref": "y",
-            "yanchor": "middle",
-            "text": f"{text.label(name, LABEL)} {value:.2f}",
-            "font": {"size": 11.5, "color": colour},
-            "showarrow": False,
-        }
-        for height, (value, name, colour) in zip(heights, known, strict=True)
-    ]
-
-
-def _label_room(labels: list[tuple[float, str, str]]) -> int:
-    """Pixels to the right of the curves for the longest label, at about 6.4 each character."""
-    if not labels or len(labels) > 12:
-        return 16
-    return 24 + round(6.4 * (5 + max(min(len(name), LABEL) for _, name, _ in labels)))
 
 
 def _summary(metric: str, split: str, in_focus: list[dict[str, Any]], *, named: bool) -> str:

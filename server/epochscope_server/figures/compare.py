@@ -13,17 +13,9 @@ import numpy as np
 
 from epochscope_server.analysis.confusion import Confusion
 from epochscope_server.analysis.rates import Numbers, Whole
-from epochscope_server.figures import text
-from epochscope_server.figures.confusion import (
-    HOVER_ALL,
-    HOVER_NONE,
-    TEXT_COARSE,
-    apart,
-    cell_trace,
-    class_axes,
-    shares,
-)
+from epochscope_server.figures import columns, text
 from epochscope_server.figures.frame import Figure, empty_figure, layout
+from epochscope_server.figures.matrix import HOVER_ALL, HOVER_NONE, TEXT_COARSE, apart, cell_trace, class_axes, shares
 from epochscope_server.figures.palette import INKS, Theme, signed
 
 SURE = 2.6  # standard errors; about 1 of 100 cells without a difference passes
@@ -56,16 +48,15 @@ def compare_figure(
     top = max(float(known.max()) if len(known) else 0.0, 1.0)
     worse_is_more = signed(inks.better, inks.worse)
     better_is_more = signed(inks.worse, inks.better)
+    shared = {"zmin": -top, "zmax": top, "showscale": False}
+    confused = cell_trace(off, hover, inside, len(names))
+    # As in the matrix itself: the first trace holds all of it, the second lies over its diagonal.
+    confused["z"] = columns.numbers(difference)
+    if hover:
+        confused["hovertext"] = hover
     data = [
-        {
-            **cell_trace(values, hover, inside, len(names)),
-            "name": name,
-            "zmin": -top,
-            "zmax": top,
-            "colorscale": colours,
-            "showscale": False,
-        }
-        for values, name, colours in ((off, "confused", worse_is_more), (on, "right", better_is_more))
+        {**confused, **shared, "name": "confused", "colorscale": worse_is_more},
+        {**cell_trace(on, hover, inside, len(names)), **shared, "name": "right", "colorscale": better_is_more},
     ]
     unit = "predictions" if normalise == "none" else "percentage points"
     largest = _largest(difference, sure, left, right)

@@ -15,22 +15,25 @@ from numpy.typing import NDArray
 from epochscope_server.analysis.confusion import Confusion
 from epochscope_server.analysis.rates import Numbers, Whole
 from epochscope_server.figures import columns, text
-from epochscope_server.figures.frame import Figure, axis, empty_figure, layout
+from epochscope_server.figures.frame import Figure, empty_figure, layout
+from epochscope_server.figures.matrix import (
+    HOVER_ALL,
+    HOVER_NONE,
+    TEXT_COARSE,
+    TEXT_FINE,
+    apart,
+    cell_trace,
+    class_axes,
+    shares,
+)
 from epochscope_server.figures.palette import INKS, Inks, Theme, rooted
 
 Normalise = Literal["none", "true", "predicted"]
 
-TEXT_FINE = 12  # up to so many classes, one decimal in each cell
-TEXT_COARSE = 20  # up to so many, whole percents
-GAPS = 40  # above, Plotly draws cells with gaps between them slowly
-HOVER_ALL = 60  # above, only cells that are not zero have hover text
-HOVER_NONE = 200  # above, no cell has
 TOPS = (0.2, 0.5, 1.0)  # shares of a class that the deepest ink may stand for
 LARGEST = 12  # confusions named in layout.meta
 
 UNITS = {"none": "predictions", "true": "share of the true class", "predicted": "share of the predicted class"}
-HOVER = "%{hovertext}<extra></extra>"
-HOVER_PLACE = "true class %{y:d}, predicted %{x:d}: %{z}<extra></extra>"
 
 
 def confusion_figure(confusion: Confusion, *, normalise: str = "none", theme: Theme = "light") -> Figure:
@@ -96,68 +99,6 @@ def confusion_figure(confusion: Confusion, *, normalise: str = "none", theme: Th
     }
 
 
-def shares(counts: Whole, normalise: str) -> Numbers:
-    """Counts, or their shares of the row's or the column's sum; NaN where that sum is 0. float64 [N, N]."""
-    if normalise == "none":
-        return counts.astype(np.float64)
-    sums = counts.sum(axis=1 if normalise == "true" else 0, keepdims=True).astype(np.float64)
-    if normalise == "predicted":
-        sums = sums.reshape(1, -1)
-    return counts / np.where(sums > 0, sums, np.nan)
-
-
-def apart(values: Numbers) -> tuple[Numbers, Numbers]:
-    """``values`` off the diagonal and on it, each with NaN where the other is."""
-    diagonal = np.eye(len(values), dtype=bool)
-    return np.where(diagonal, np.nan, values), np.where(diagonal, values, np.nan)
-
-
-def cell_trace(
-    values: Numbers, hover: list[list[str]] | None, inside: list[list[str]] | None, classes: int
-) -> dict[str, Any]:
-    """A heatmap of ``values`` [N, N] on numeric axes; where they are NaN, without ink, text and hover."""
-    known = np.isfinite(values)
-    trace: dict[str, Any] = {
-        "type": "heatmap",
-        "z": columns.numbers(values),
-        "hoverongaps": False,
-        "hovertemplate": HOVER if hover else HOVER_PLACE,
-    }
-    if hover:
-        trace["hovertext"] = _where(known, hover)
-    if classes <= GAPS:
-        trace |= {"xgap": 1, "ygap": 1}
-    if inside:
-        trace |= {
-            "text": _where(known, inside),
-            "texttemplate": "%{text}",
-            "textfont": {"size": 13 if classes <= 4 else 11 if classes <= TEXT_FINE else 9},
-        }
-    return trace
-
-
-def class_axes(names: tuple[str, ...], inks: Inks) -> dict[str, Any]:
-    """Both axes of a matrix: places 0 to N-1 named by class, every one up to 40 classes, else about 25 of them."""
-    every = 1 if len(names) <= GAPS else -(-len(names) // 25)
-    places = list(range(0, len(names), every))
-    labels = [text.label(names[place]) for place in places]
-    slanted = sum(len(label) for label in labels) > 44
-    size = 11 if len(names) <= TEXT_COARSE else 9
-    common = {
-        "tickvals": places,
-        "ticktext": labels,
-        "showgrid": False,
-        "mirror": True,
-        "ticks": "",
-        "tickfont": {"size": size, "color": inks.muted},
-        "constrain": "domain",
-    }
-    return {
-        "xaxis": axis(inks, "predicted class", tickangle=-45 if slanted else 0, **common),
-        "yaxis": axis(inks, "true class", autorange="reversed", **common),
-    }
-
-
 def colorbar(inks: Inks, title: str, tickformat: str) -> dict[str, Any]:
     return {
         "title": {"text": title, "side": "right", "font": {"size": 11, "color": inks.muted}},
@@ -210,13 +151,6 @@ def hover_texts(counts: Whole, names: tuple[str, ...]) -> list[list[str]] | None
 
 def _percent(count: int, of: int) -> str:
     return f"{100 * count / of:.2f} %" if of else "0"
-
-
-def _where(known: NDArray[np.bool_], texts: list[list[str]]) -> list[list[str]]:
-    return [
-        [one if there else "" for there, one in zip(*row, strict=True)]
-        for row in zip(known.tolist(), texts, strict=True)
-    ]
 
 
 def _texts(cell: Any, values: NDArray[Any], counts: NDArray[Any]) -> list[list[str]]:

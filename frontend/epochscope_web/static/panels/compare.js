@@ -20,6 +20,8 @@ export function comparePage(loop) {
   /** @type {AbortController | null} */
   let asked = null;
   let again = false;
+  /** The revisions that are drawn. */
+  let revs = "";
   let closed = false;
 
   const split = segments("Split", /** @type {[Split, string][]} */ ([["train", "train"], ["val", "val"]]), (value) => loop.go({ split: value, from: null, to: null }));
@@ -102,7 +104,10 @@ export function comparePage(loop) {
       trouble.replaceChildren();
       for (const part of [legend, controls, body]) part.hidden = false;
       document.title = `Compare ${runs.length} runs · epochscope`;
-      render(true);
+      const now = runs.map(({ rev }) => rev).join();
+      const news = now !== revs;
+      revs = now;
+      render(news);
     } catch (error) {
       if (closed) return;
       fill(trouble, h("p", {}, error instanceof Error ? error.message : String(error)), h("button", { type: "button", onclick: () => void load() }, "Try again"), h("a", { href: loop.href({ page: "runs" }) }, "Pick other runs"));

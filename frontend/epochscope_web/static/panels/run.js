@@ -42,6 +42,8 @@ export function runPage(loop) {
   /** @type {AbortController | null} */
   let asked = null;
   let again = false;
+  /** The revision that is drawn. */
+  let rev = -1;
   let closed = false;
   /** @type {View} */
   let view = loop.view();
@@ -73,7 +75,9 @@ export function runPage(loop) {
       for (const part of [head.element, controls, body]) part.hidden = false;
       head.set(run);
       document.title = `${run.name} · epochscope`;
-      render(true);
+      const news = run.rev !== rev;
+      rev = run.rev;
+      render(news);
     } catch (error) {
       if (closed) return;
       const text = error instanceof Error ? error.message : String(error);
