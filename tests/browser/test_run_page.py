@@ -230,6 +230,14 @@ def test_every_chart_has_a_name_and_says_in_one_sentence_what_it_shows(shown: Se
         assert said[1].endswith(".")
 
 
+def test_no_button_of_a_chart_sends_its_numbers_away(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/runs/fashion00001")
+    for title in ("F1 per class", "Confusion", "Loss"):
+        names = tab.drawn(title, "[...gd.querySelectorAll('.modebar-btn')].map(b => b.dataset.title.toLowerCase())")
+        assert "download plot as a png" in names
+        assert not [name for name in names if "cloud" in name or "share" in name or "edit" in name or "plotly" in name]
+
+
 def test_an_unknown_run_says_so(shown: Service, tabs: Tabs) -> None:
     tab = tabs(shown).open("/runs/nosuchrun001")
     alert = tab.page.get_by_role("alert")
