@@ -30,19 +30,22 @@ def cut(start: int, stop: int, points: int | None, width: int | None, most: int)
     """Starts and stops, int64 [P], of consecutive windows: ``width`` steps each, or at most ``points`` of them.
 
     Asked for neither, windows have a round width of at least LEAST_WIDTH steps, so that they stay the same
-    while a run grows.
+    while a run grows; what is left over at the end, if it is less than half of one, belongs to the last, since a
+    point of a few steps would say nothing and be looked at most.
 
     Raises:
         InvalidError: there would be more than ``most`` windows.
     """
-    total = stop - start
+    total, asked = stop - start, points is not None or width is not None
     if points is not None:
         width = -(-total // points)
     width = max(width or _round_width(total, min(most, MOST_POINTS)), 1)
     if (windows := -(-total // width)) > most:
         raise InvalidError("too_many_points", f"{windows:,} windows are too many here; at most {most:,}", "points")
     edges = np.arange(start, stop, width, dtype=np.int64)
-    return edges, np.minimum(edges + width, stop)
+    if not asked and len(edges) > 1 and 2 * (stop - edges[-1]) < width:
+        edges = edges[:-1]
+    return edges, np.append(edges[1:], stop)[: len(edges)]
 
 
 def _round_width(total: int, most: int) -> int:

@@ -76,6 +76,15 @@ def test_windows_have_the_width_that_is_asked_for(told: Training) -> None:
     assert (answer["from"], answer["to"]) == ([5, 25, 45], [25, 45, 48])
 
 
+def test_without_a_wish_a_thin_rest_belongs_to_the_last_window(told: Training) -> None:
+    answer = told.get("/classes", to=61)  # 50 steps
+    assert (answer["from"], answer["to"]) == ([1, 26], [26, 51])
+    answer = told.get("/classes", to=37)
+    assert (answer["from"], answer["to"]) == ([1], [37])
+    answer = told.get("/classes", to=40)
+    assert (answer["from"], answer["to"]) == ([1, 26], [26, 40])
+
+
 def test_single_batches_are_one_step_wide(told: Training) -> None:
     assert len(told.get("/classes", width=1)["from"]) == 50
 
