@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from epochscope import endings, flusher
+from epochscope.sender import State
 from listener import Listener
 
 
@@ -17,10 +19,15 @@ def listener() -> Iterator[Listener]:
 
 
 @pytest.fixture(autouse=True)
-def spool_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where runs of this test keep what they could not send."""
+def spool_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where runs of this test keep what they could not send; none of them lives on into the next test."""
     folder = tmp_path / "spool"
     monkeypatch.setenv("EPOCHSCOPE_SPOOL_DIR", str(folder))
     monkeypatch.delenv("EPOCHSCOPE_URL", raising=False)
     monkeypatch.delenv("EPOCHSCOPE_TOKEN", raising=False)
-    return folder
+    yield folder
+    for run in list(endings._open):
+        run.end("interrupted")
+    for living in list(flusher._living):
+        living._delivery.state = State.GONE
+        living.settle(5)
