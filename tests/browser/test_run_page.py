@@ -239,11 +239,12 @@ def test_no_button_of_a_chart_sends_its_numbers_away(shown: Service, tabs: Tabs)
 
 
 def test_an_unknown_run_says_so(shown: Service, tabs: Tabs) -> None:
-    tab = tabs(shown).open("/runs/nosuchrun001")
+    tab = tabs(shown)
+    tab.expected = ("404",)
+    tab.open("/runs/nosuchrun001")
     alert = tab.page.get_by_role("alert")
     expect(alert).to_contain_text("There is no run")
     expect(alert.get_by_role("link", name="All runs")).to_be_visible()
-    tab.trouble[:] = [entry for entry in tab.trouble if "404" not in entry]  # the browser's own line about the answer
 
 
 def test_a_run_without_counts_says_why_and_still_shows_its_series(shown: Service, tabs: Tabs) -> None:

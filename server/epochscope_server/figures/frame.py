@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from epochscope_server.figures.palette import INKS, Inks, Theme
+from epochscope_server.figures.palette import INKS, Inks, Theme, faint
 
 Figure = dict[str, Any]
 FONT = "system-ui, sans-serif"
@@ -25,8 +25,8 @@ def layout(inks: Inks, revision: str, **more: Any) -> dict[str, Any]:
             "align": "left",
         },
         "modebar": {
-            "bgcolor": "rgba(0,0,0,0)",
-            "color": inks.axis,
+            "bgcolor": faint(inks.surface, 0.85),  # it comes up over the plot
+            "color": inks.muted,
             "activecolor": inks.ink,
             "orientation": "h",
         },

@@ -158,7 +158,8 @@ def _scale(keys: list[str], drawn: Sequence[tuple[str, SeriesPoints]]) -> dict[s
     values = values[np.isfinite(values)]
     if keys == ["learning_rate"]:
         if len(values) and values.min() > 0 and values.max() >= 100 * values.min():
-            return {"type": "log", "tickformat": ".0e", "nticks": 5}
+            decades = np.log10(values.max() / values.min())
+            return {"type": "log", "tickformat": ".0e", "dtick": int(np.ceil(decades / 5))}
         return {"rangemode": "tozero", "tickformat": ".1~e", "nticks": 5}
     return {"nticks": 6}
 

@@ -20,8 +20,7 @@ export const NORMALISE = [
 export function matrix(loop) {
   const chart = new Chart("Confusion", "square", told);
   const normalise = segments("Share", NORMALISE, (value) => loop.go({ normalise: value }));
-  const whole = h("button", { type: "button", class: "quiet", onclick: () => loop.go({ from: null, to: null, epoch: null }) }, "Whole run");
-  chart.tools.append(whole, normalise.element);
+  chart.tools.append(normalise.element);
   const rows = h("tbody");
   const largest = h(
     "section",
@@ -98,7 +97,6 @@ export function matrix(loop) {
       view = now;
       run = of;
       normalise.set(now.normalise);
-      whole.hidden = now.from === null && now.to === null && now.epoch === null;
       const asking = { run: of.id, ...query(), normalise: now.normalise, theme: loop.theme() };
       chart.show(JSON.stringify(asking), (signal) => api.figure("confusion", asking, signal), news, () => ({
         onCell: (row, column) => loop.go({ focus: row === column ? [row] : [row, column] }),

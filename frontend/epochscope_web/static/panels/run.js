@@ -29,9 +29,10 @@ export function runPage(loop) {
   const output = list("Output", (value) => loop.go({ output: value, focus: null }));
   const from = h("input", { type: "number", min: 1, inputmode: "numeric", "aria-label": "First step of the window", placeholder: "first", onchange: window });
   const to = h("input", { type: "number", min: 1, inputmode: "numeric", "aria-label": "Last step of the window", placeholder: "last", onchange: window });
-  const steps = h("fieldset", { class: "steps" }, h("legend", {}, "Matrix window, steps"), h("div", {}, from, h("span", {}, "to"), to));
+  const whole = h("button", { type: "button", class: "quiet", onclick: () => loop.go({ from: null, to: null, epoch: null }) }, "Whole run");
+  const steps = h("fieldset", { class: "steps" }, h("legend", {}, "Matrix window, steps"), h("div", {}, from, h("span", {}, "to"), to, whole));
   const epoch = list("Matrix of epoch", (value) => loop.go({ epoch: value ? Number(value) : null, from: null, to: null }));
-  const controls = h("div", { class: "controls", role: "group", "aria-label": "What is shown" }, output.element, split.element, metric.element, by.element, width.element, steps, epoch.element);
+  const controls = h("div", { class: "controls", role: "group", "aria-label": "What is shown" }, output.element, split.element, metric.element, by.element, width.element, epoch.element, steps);
   const body = h("div", { class: "grid" }, h("div", { class: "panel wide" }, curves.element), confusion.element, h("div", { class: "panel low" }, lines.element));
   const trouble = h("div", { class: "trouble", role: "alert" });
   const element = h("article", { class: "run-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), trouble, head.element, controls, body);
@@ -124,6 +125,7 @@ export function runPage(loop) {
     epoch.set(view.epoch ? String(view.epoch) : "", [["", chosen({ ...view, epoch: null }) === "whole run" ? "all" : "–"], ...epochs.map((one) => /** @type {[string, string]} */ ([String(one), String(one)]))]);
     if (document.activeElement !== from) from.value = view.from === null ? "" : String(view.from);
     if (document.activeElement !== to) to.value = view.to === null ? "" : String(view.to - 1);
+    whole.style.visibility = view.from === null && view.to === null && view.epoch === null ? "hidden" : "visible"; // its place stays
     for (const input of [from, to]) input.max = String(of.steps[view.split] ?? 1);
   }
 
