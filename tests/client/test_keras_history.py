@@ -139,7 +139,7 @@ def test_scalars_of_other_callbacks_are_recorded_wherever_they_stand(
             mine.log("odd", "no number")
 
     mine.log("early", 1)
-    classifier().fit(**FIT, epochs=2, callbacks=[Adds("first"), mine, Adds("last"), Logs()])
+    classifier(run_eagerly=True).fit(**FIT, epochs=2, callbacks=[Adds("first"), mine, Adds("last"), Logs()])
     for name in ("first", "last"):
         assert listener.series(name) == ([1, 2, 3, 4, 5, 6], [0, 1, 2, 0, 1, 2])
         assert listener.series(name, by="epoch") == ([1, 2], [0, 1])
@@ -151,7 +151,7 @@ def test_scalars_of_other_callbacks_are_recorded_wherever_they_stand(
 
 
 def test_the_run_knows_its_model_and_what_it_runs_on(monitor: Callable[..., Any], listener: Listener) -> None:
-    model = classifier(0.05)
+    model = classifier(0.05, run_eagerly=True)
     mine = monitor(project="fashion", params={"seed": 3, "batch_size": "mine"}, tags=["x"], notes="n", group="g")
     model.fit(**FIT, epochs=2, callbacks=[mine])
     info = listener.info()
@@ -188,7 +188,7 @@ def test_two_fits_are_two_runs_and_an_evaluation_belongs_to_the_last(
 
 
 def test_an_evaluation_alone_is_a_run(monitor: Callable[..., Any], listener: Listener) -> None:
-    classifier().evaluate(*VAL, verbose=0, callbacks=[monitor()])
+    classifier(run_eagerly=True).evaluate(*VAL, verbose=0, callbacks=[monitor()])
     assert sum(int(matrix.sum()) for matrix in listener.matrices("test").values()) == 20
     assert listener.ends() == [wire.End("finished")]
 
@@ -211,7 +211,7 @@ def test_an_evaluation_inside_another_callback_disturbs_nothing(
 
 def test_a_resumed_run_goes_on_counting(monitor: Callable[..., Any], listener: Listener) -> None:
     mine = monitor(resume="run0000001")
-    model = classifier()
+    model = classifier(run_eagerly=True)
     model.fit(**FIT, epochs=3, initial_epoch=2, callbacks=[mine])  # a new process: two epochs were elsewhere
     model.fit(**FIT, epochs=4, initial_epoch=3, callbacks=[mine])
     assert listener.runs == ["run0000001"]
@@ -223,7 +223,7 @@ def test_a_resumed_run_goes_on_counting(monitor: Callable[..., Any], listener: L
 def test_a_loss_that_is_not_a_number_is_shown_as_it_is(monitor: Callable[..., Any], listener: Listener) -> None:
     x = X.copy()
     x[20] = np.nan
-    model = classifier(0.1)
+    model = classifier(0.1, run_eagerly=True)
     model.fit(**{**FIT, "x": x[:40]}, epochs=1, callbacks=[monitor()])
     losses = listener.series("loss")[1]
     assert [math.isnan(value) for value in losses] == [False, True, True]
