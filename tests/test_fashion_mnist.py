@@ -79,7 +79,7 @@ def test_keras_is_asked_where_debians_folder_is_missing(monkeypatch: pytest.Monk
     assert load().source == "Fashion-MNIST from Keras's own loader"
 
 
-@pytest.mark.parametrize("failure", [OSError("no route\nto the host"), EOFError(), ValueError("odd")])
+@pytest.mark.parametrize("failure", [OSError("no route\nto the host"), EOFError(), ValueError("odd")], ids=repr)
 def test_the_subset_comes_last_and_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
     monkeypatch.setattr(fashion_mnist, "DEBIAN", Path("/nowhere"))
     given_keras(monkeypatch, failure)
@@ -139,6 +139,7 @@ def test_a_folder_that_is_not_there_says_what_it_should_hold(tmp_path: Path) -> 
         (gzip.compress(header_of(1, 28, 28) + bytes(785)), "784 bytes, but 785 follow"),
         (gzip.compress(header_of(5, 28, 28) + bytes(3920))[:-20], "can't be read"),
     ],
+    ids=["empty", "not packed", "not idx", "floats", "half a header", "too short", "too long", "half a file"],
 )
 def test_a_damaged_file_is_answered_with_a_sentence(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "x.gz"
