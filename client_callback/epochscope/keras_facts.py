@@ -95,9 +95,11 @@ def _learning_rate(optimizer: Any) -> Any:
     rate = getattr(optimizer, "_learning_rate", None)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         return type(rate).__name__
-    rate = getattr(optimizer, "learning_rate", None)
-    # The shortest decimals that are this float32: 0.01, not 0.009999999776.
-    return None if rate is None else float(str(np.float32(float(rate))))
+    try:
+        rate = float(optimizer.learning_rate)
+    except (AttributeError, TypeError, ValueError):  # no optimizer, or one that is spread over devices
+        return None
+    return float(str(np.float32(rate)))  # the shortest decimals of this float32: 0.01, not 0.009999999776
 
 
 def _loss(loss: Any) -> str:

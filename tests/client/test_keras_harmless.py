@@ -202,6 +202,17 @@ def test_on_another_backend_running_means_are_recorded_and_named_so(
     assert "running means" in listener.info().capture
 
 
+def test_under_a_distribution_strategy_too(monitor: Callable[..., Any], listener: Listener, capsys: Console) -> None:
+    import tensorflow as tf
+
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        model = classifier()
+    model.fit(**FIT, epochs=1, callbacks=[monitor()])
+    (line,) = lines(capsys.readouterr().err)
+    assert "the model is trained under a tf.distribute strategy" in line
+    assert listener.series("accuracy (running mean)")[0] == [1, 2, 3]
+
+
 def test_without_a_service_the_fit_goes_on_and_one_line_says_so(monitor: Callable[..., Any], capsys: Console) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     history = classifier(run_eagerly=True).fit(**FIT, epochs=2, callbacks=[monitor(url=url)]).history
