@@ -201,10 +201,35 @@ def shown(tmp_path_factory: pytest.TempPathFactory, fashion: Story, other: Story
     service.stop()
 
 
+@pytest.fixture(scope="session")
+def contexts(chromium: Browser) -> Iterator[Callable[..., BrowserContext]]:
+    """Browsers of their own, kept for the session: the drawing library is compiled once and not for every test."""
+    opened: dict[tuple[str, int, int], BrowserContext] = {}
+
+    def context(scheme: Any, width: int, height: int) -> BrowserContext:
+        key = (scheme, width, height)
+        if key not in opened:
+            opened[key] = chromium.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme=scheme,
+                reduced_motion="reduce",
+                locale="en-GB",
+                timezone_id="UTC",
+            )
+            opened[key].add_init_script(
+                "addEventListener('securitypolicyviolation', "
+                "event => console.error('policy', event.violatedDirective, event.blockedURI))"
+            )
+        return opened[key]
+
+    yield context
+    for one in opened.values():
+        one.close()
+
+
 @pytest.fixture
-def tabs(chromium: Browser) -> Iterator[Callable[..., Tab]]:
-    """Opens tabs in a browser of its own; fails the test for errors, policy violations and foreign requests."""
-    contexts: dict[str, BrowserContext] = {}
+def tabs(contexts: Callable[..., BrowserContext]) -> Iterator[Callable[..., Tab]]:
+    """Opens tabs; fails the test for errors, violations of the policy and requests to anywhere else."""
     opened: list[Tab] = []
 
     def refuse(tab: Tab, dialog: Dialog) -> None:
@@ -212,20 +237,7 @@ def tabs(chromium: Browser) -> Iterator[Callable[..., Tab]]:
         dialog.dismiss()
 
     def new(service: Service, *, scheme: Any = "light", width: int = 1400, height: int = 900) -> Tab:
-        key = f"{service.url} {scheme} {width}"
-        if key not in contexts:
-            contexts[key] = chromium.new_context(
-                viewport={"width": width, "height": height},
-                color_scheme=scheme,
-                reduced_motion="reduce",
-                locale="en-GB",
-                timezone_id="UTC",
-            )
-            contexts[key].add_init_script(
-                "addEventListener('securitypolicyviolation', "
-                "event => console.error('policy', event.violatedDirective, event.blockedURI))"
-            )
-        page = contexts[key].new_page()
+        page = contexts(scheme, width, height).new_page()
         page.set_default_timeout(10_000)
         tab = Tab(page, service.url)
         page.on("pageerror", lambda error: tab.trouble.append(f"error: {error}"))
@@ -248,8 +260,8 @@ def tabs(chromium: Browser) -> Iterator[Callable[..., Tab]]:
         return tab
 
     yield new
-    for context in contexts.values():
-        context.close()
+    for tab in opened:
+        tab.page.close()
     assert [entry for tab in opened for entry in tab.trouble if not any(part in entry for part in tab.expected)] == []
 
 
