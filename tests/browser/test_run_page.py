@@ -248,6 +248,23 @@ def test_an_unknown_run_says_so(shown: Service, tabs: Tabs) -> None:
     expect(alert.get_by_role("link", name="All runs")).to_be_visible()
 
 
+def test_each_output_of_a_model_with_several_has_its_own_matrix(shown: Service, tabs: Tabs) -> None:
+    from epochscope import wire
+    from stage import Training, counted
+
+    outputs = [wire.Output("animal", ("cat", "dog")), wire.Output("colour", ("red", "green", "blue"))]
+    training = Training(shown, "twooutputs01", info={"outputs": outputs})
+    colours = np.array([0, 1, 2, 2]), np.array([0, 1, 2, 1])
+    animals = np.array([0, 1, 1, 1]), np.array([0, 1, 0, 1])
+    training.send(confusion=[counted([animals], output="animal"), counted([colours], output="colour")])
+    tab = tabs(shown).open("/runs/twooutputs01?normalise=none")
+    assert tab.matrix().tolist() == [[1, 0], [1, 2]]
+    tab.page.get_by_label("Output").select_option("colour")
+    expect(tab.page.locator(".largest tbody tr")).to_contain_text("blue → green")
+    assert tab.matrix().tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
+    tab.chart("F1 per class")
+
+
 def test_a_run_without_counts_says_why_and_still_shows_its_series(shown: Service, tabs: Tabs) -> None:
     from epochscope import wire
     from stage import Training

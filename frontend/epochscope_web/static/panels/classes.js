@@ -4,7 +4,7 @@
 import * as api from "../api.js";
 import { Chart } from "./chart.js";
 import { focusChoice } from "./focus.js";
-import { output } from "./matrix.js";
+import { output, outputName } from "./matrix.js";
 import { METRICS, count, steps } from "./words.js";
 
 const MANY_CLASSES = 40; // with more lines than this, wider windows keep the drawing quick
@@ -88,7 +88,7 @@ export function classes(loop) {
         by: now.by,
         width: now.by === "batch" ? width(now, of, names.length) : null,
         focus: now.focus?.filter((index) => index < names.length).join(","),
-        output: now.output,
+        output: outputName(of, now),
         theme: loop.theme(),
       };
       chart.show(JSON.stringify(query), (signal) => api.figure("classes", query, signal), news, drawing);

@@ -7,7 +7,7 @@ import { list, segments } from "./controls.js";
 import { fill, h } from "./element.js";
 import { focusChoice } from "./focus.js";
 import { statusMark } from "./header.js";
-import { NORMALISE, output } from "./matrix.js";
+import { NORMALISE, output, outputName } from "./matrix.js";
 import { scalars } from "./scalars.js";
 import { METRICS, change, changeOfCount, count, measure } from "./words.js";
 
@@ -142,10 +142,11 @@ export function comparePage(loop) {
       changes.hidden = key.hidden = true;
       return;
     }
-    const query = { runs: ids, split: view.split, metric: view.metric, by: view.by, focus: view.focus?.join(","), output: view.output, theme: loop.theme() };
+    const named = outputName(runs[0] ?? null, view);
+    const query = { runs: ids, split: view.split, metric: view.metric, by: view.by, focus: view.focus?.join(","), output: named, theme: loop.theme() };
     curves.note.textContent = view.by === "epoch" ? `${view.split}, epoch by epoch` : `${view.split}, 95 % bands`;
     curves.show(JSON.stringify(query), (signal) => api.figure("classes", query, signal), news);
-    const matrices = { runs: view.runs.slice(0, 2).join(","), split: view.split, epoch: view.epoch, from: view.from, to: view.to, normalise: view.normalise, output: view.output, theme: loop.theme() };
+    const matrices = { runs: view.runs.slice(0, 2).join(","), split: view.split, epoch: view.epoch, from: view.from, to: view.to, normalise: view.normalise, output: named, theme: loop.theme() };
     difference.note.textContent = `${view.split}, ${view.epoch ? `epoch ${view.epoch}` : "whole runs"}`;
     difference.show(JSON.stringify(matrices), (signal) => api.figure("compare", matrices, signal), news);
   }

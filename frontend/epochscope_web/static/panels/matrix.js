@@ -39,7 +39,7 @@ export function matrix(loop) {
   let asked = null;
   table.addEventListener("toggle", () => void tabulate());
 
-  const query = () => ({ split: view?.split, from: view?.from, to: view?.to, epoch: view?.epoch, output: view?.output });
+  const query = () => ({ split: view?.split, from: view?.from, to: view?.to, epoch: view?.epoch, output: outputName(run, view) });
 
   /** @param {Figure} figure */
   function told({ layout: { meta } }) {
@@ -118,6 +118,11 @@ export function matrix(loop) {
 /** The output of a run that the view is of. @param {Run | null} run @param {View | null} view */
 export function output(run, view) {
   return run?.outputs.find(({ name }) => name === view?.output) ?? run?.outputs[0];
+}
+
+/** The name to ask with: where a run has several outputs, one must be named. @param {Run | null} run @param {View | null} view */
+export function outputName(run, view) {
+  return run && run.outputs.length > 1 ? output(run, view)?.name : "";
 }
 
 /** @param {Counts} counts */
