@@ -231,6 +231,12 @@ def test_every_chart_has_a_name_and_says_in_one_sentence_what_it_shows(shown: Se
         assert said[1].endswith(".")
 
 
+def test_what_was_recorded_by_epoch_alone_is_shown_by_epoch(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/runs/fashion00001?key=macro_f1")
+    assert tab.drawn("macro_f1", "[gd._fullLayout.xaxis.title.text, [...gd._fullData[0].x]]") == ["epoch", [1, 2, 3, 4]]
+    expect(tab.page.locator(".small select")).to_have_value("macro_f1")
+
+
 def test_no_button_of_a_chart_sends_its_numbers_away(shown: Service, tabs: Tabs) -> None:
     tab = tabs(shown).open("/runs/fashion00001")
     for title in ("F1 per class", "Confusion", "Loss"):

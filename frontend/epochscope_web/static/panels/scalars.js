@@ -1,6 +1,6 @@
 // Loss, one chosen metric and the learning rate: three small charts, for one run or several over each other.
 
-/** @import {Loop, Run, View} from "../types.d.ts" */
+/** @import {By, Loop, Run, View} from "../types.d.ts" */
 import * as api from "../api.js";
 import { Chart } from "./chart.js";
 import { list } from "./controls.js";
@@ -39,7 +39,7 @@ export function scalars(loop) {
           ...(runs.length > 1 || view.page === "compare" ? { runs: runs.map(({ id }) => id).join(",") } : { run: runs[0]?.id }),
           keys: name,
           split: splits,
-          by: RATE.test(name) && !byEpoch(runs, name) ? "batch" : view.by,
+          by: recorded(runs, name, view.by),
           smooth: view.by === "batch" && name !== rates[0] ? view.smooth : 0,
           theme: loop.theme(),
         };
@@ -57,7 +57,8 @@ export function scalars(loop) {
   };
 }
 
-/** @param {Run[]} runs @param {string} key */
-function byEpoch(runs, key) {
-  return !runs.some((run) => run.series.some((series) => series.key === key && series.by === "batch"));
+/** By what a series is shown: as the view says where it was recorded so, else as it was. @param {Run[]} runs @param {string} key @param {By} wanted @returns {By} */
+function recorded(runs, key, wanted) {
+  const there = new Set(runs.flatMap((run) => run.series.filter((series) => series.key === key).map(({ by }) => by)));
+  return there.has(wanted) ? wanted : wanted === "batch" ? "epoch" : "batch";
 }
