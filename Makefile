@@ -31,7 +31,7 @@ lint: $(VENV)/.dev ## Style: ruff
 
 types: $(VENV)/.dev frontend/node_modules/.made ## Types: mypy --strict, tsc --strict
 	$(VENV)/bin/mypy
-	$(VENV)/bin/mypy --explicit-package-bases tests examples
+	$(VENV)/bin/mypy --explicit-package-bases tests examples benchmarks
 	cd frontend && npm run --silent check
 
 unit: $(VENV)/.dev ## The quick tests: no training, no browser
