@@ -25,9 +25,10 @@ from epochscope.keras_confusion import ConfusionMatrix
 from epochscope.keras_guard import Guarded, guarded
 from epochscope.keras_passes import Pass
 from epochscope.keras_telling import Telling
+from epochscope.keras_weights import ClassWeights
 from epochscope.sender import DEFAULT_URL, Connection
 
-__all__ = ["ConfusionMatrix", "Monitor"]
+__all__ = ["ClassWeights", "ConfusionMatrix", "Monitor"]
 
 READ_S = 0.25  # how often, at most, the log of batches is read, unless it fills up
 RUNNING_MEAN = "{} (running mean)"

@@ -11,9 +11,10 @@ import keras
 from epochscope import keras_facts
 from epochscope import keras_patches as patches
 from epochscope.keras_outputs import Outputs
+from epochscope.keras_progress import Quiet
 
 
-class Attachment(patches.Owner):
+class Attachment(Quiet):
     """Sees what ``fit`` and ``evaluate`` do with ``model``, until ``detach()``.
 
     Args:
@@ -32,11 +33,10 @@ class Attachment(patches.Owner):
         on_error: Callable[[Exception], None],
         epoch_values: Callable[[], dict[str, float]],
     ) -> None:
-        self.published: set[str] = set()  # our keys in the logs of epochs
+        super().__init__()
         self.foreign = False  # an evaluate() of someone else is running
         self.batch_size = keras_facts.batch_size(model)
         self._epoch_values = weakref.WeakMethod(epoch_values)
-        self._patched: list[object] = []
         clear_away(model)
         self.why_not = _why_not(model)
         self.capture: Any = None
@@ -45,13 +45,11 @@ class Attachment(patches.Owner):
 
             self.capture = Capture(model, Outputs(class_names, num_classes), self.batch_size, on_error)
         if hasattr(model, "make_test_function"):
-            self._put(model, "make_test_function", Attachment._see_evaluate)
+            self.put(model, "make_test_function", Attachment._see_evaluate)
         self.sees_epochs = hasattr(model, "_get_metrics_result_or_logs")
         if self.sees_epochs:
-            self._put(model, "_get_metrics_result_or_logs", Attachment._see_epoch)
-        for callback in getattr(keras_facts.callback_list(), "callbacks", ()):
-            if isinstance(callback, keras.callbacks.ProgbarLogger):
-                self._put(callback, "on_epoch_end", Attachment._see_progress)
+            self.put(model, "_get_metrics_result_or_logs", Attachment._see_epoch)
+        self.hide_published()
 
     def begin(self) -> None:
         """From now on, whoever finds us on a model he attaches to knows that our fit has failed."""
@@ -61,15 +59,14 @@ class Attachment(patches.Owner):
 
     def detach(self, going_on: bool = False) -> None:
         """Leaves everything as it was found; ``going_on``: in the middle of a fit."""
-        self.live = False
-        for target in self._patched:
-            patches.sweep(target)
+        self.sweep()
         if self.capture is not None:
             self.capture.remove(going_on)
 
-    def _put(self, target: Any, name: str, replacement: Callable[..., Any]) -> None:
-        patches.put(self, target, name, replacement)
-        self._patched.append(target)
+    def class_names(self) -> list[tuple[str, ...]]:
+        """The names of the classes of each output that is counted, in the order of their indices."""
+        outputs = self.capture.outputs if self.capture is not None else None
+        return [outputs.names_of(name) for name in outputs.rules] if outputs is not None else []
 
     def _see_evaluate(self, original: Any, *args: Any, **kwargs: Any) -> Any:
         self.foreign = True  # until on_test_begin tells Monitor that it is ours
@@ -84,12 +81,6 @@ class Attachment(patches.Owner):
         values = collect() if collect is not None else {}
         return {**result, **values} if isinstance(result, dict) and values else result
 
-    def _see_progress(self, original: Any, epoch: int, logs: Any = None) -> Any:
-        """The progress bar's last line of an epoch, without our keys."""
-        if isinstance(logs, dict):
-            logs = {name: value for name, value in logs.items() if name not in self.published}
-        return original(epoch, logs)
-
 
 def clear_away(model: Any) -> None:
     """Takes from ``model`` what a fit that ended by an exception has left there: Keras told nobody."""
@@ -98,6 +89,7 @@ def clear_away(model: Any) -> None:
         for left in patches.owners(target):
             if left.begun:
                 left.live = False
+                left.left_behind()
     for target in targets:
         patches.sweep(target)
 

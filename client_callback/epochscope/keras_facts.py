@@ -74,6 +74,19 @@ def batch_size(model: Any) -> int | None:
     return None
 
 
+def fit_argument(model: Any, name: str, missing: Any) -> Any:
+    """What the ``fit`` of ``model`` further up this stack was given; ``missing`` if that can't be told."""
+    for frame in _frames():
+        if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model and name in frame.f_locals:
+            return frame.f_locals[name]
+    return missing
+
+
+def in_stack(value: object) -> bool:
+    """Whether some call further up this stack holds ``value``."""
+    return any(value is local for frame in _frames()[1:] for local in frame.f_locals.values())
+
+
 def _dimension(iterator: Any) -> Any:
     """The leading dimension of a ``tf.data`` pipeline, where it is fixed."""
     try:

@@ -19,6 +19,9 @@ class Owner:
     live = True
     begun = False  # in the fit it was made for; one found by the next fit has been left behind
 
+    def left_behind(self) -> None:
+        """Takes away what is no patch, when someone else has found it and ended its life."""
+
 
 class Patch:
     """``replacement(original, *args, **kwargs)`` stands for a method, while its owner lives."""
