@@ -17,6 +17,12 @@ export function progress(run) {
   return planned ? Math.min(1, (run.steps.train ?? 0) / planned) : null;
 }
 
+/** The one number that says most of how good the model is. @param {Run} run */
+function result(run) {
+  const key = ["val_macro_f1", "val_accuracy", "val_loss", "loss"].find((one) => one in run.summary);
+  return key ? fact(key.replace("_f1", "_F1").replaceAll("_", " "), measure(run.summary[key])) : [];
+}
+
 export function runHeader() {
   const title = h("h1");
   const project = h("span", { class: "project" });
@@ -48,9 +54,7 @@ export function runHeader() {
       facts,
       ...fact("step", count(run.steps.train ?? 0), planned && `of ${count(planned)}`),
       ...fact("epoch", count(run.epoch), run.epochs && `of ${count(run.epochs)}`),
-      ...(["val_macro_f1", "val_accuracy"].find((key) => key in run.summary) === "val_macro_f1"
-        ? fact("val macro F1", measure(run.summary["val_macro_f1"]))
-        : fact("val accuracy", measure(run.summary["val_accuracy"]))),
+      ...result(run),
       ...fact("started", when(run.started_ms), null, moments(run.started_ms)),
       ...fact(isTraining(run.status) ? "running for" : run.ended_ms === null ? "heard for" : "took", duration(run)),
     );

@@ -33,7 +33,8 @@ export function runPage(loop) {
   const steps = h("fieldset", { class: "steps" }, h("legend", {}, "Matrix window, steps"), h("div", {}, from, h("span", {}, "to"), to, whole));
   const epoch = list("Matrix of epoch", (value) => loop.go({ epoch: value ? Number(value) : null, from: null, to: null }));
   const controls = h("div", { class: "controls", role: "group", "aria-label": "What is shown" }, output.element, split.element, metric.element, by.element, width.element, epoch.element, steps);
-  const body = h("div", { class: "grid" }, h("div", { class: "panel wide" }, curves.element), confusion.element, h("div", { class: "panel low" }, lines.element));
+  const wide = h("div", { class: "panel wide" }, curves.element);
+  const body = h("div", { class: "grid" }, wide, confusion.element, h("div", { class: "panel low" }, lines.element));
   const trouble = h("div", { class: "trouble", role: "alert" });
   const element = h("article", { class: "run-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), trouble, head.element, controls, body);
   for (const part of [head.element, controls, body]) part.hidden = true;
@@ -97,11 +98,15 @@ export function runPage(loop) {
     if (!run) return;
     setControls(run);
     lines.show(view, [run], news);
-    if (!run.outputs.length) {
-      const why = run.capture || "only its scalar series were sent";
-      const text = goesOn(run.status) && !run.steps.train ? "Waiting for the first batch." : `This run has no confusion counts: ${why}.`;
-      curves.tell(text);
-      confusion.tell(text);
+    const waiting = !run.outputs.length && goesOn(run.status) && !run.steps.train;
+    // Without classes there is nothing for these to show; the head says why.
+    const alone = !run.outputs.length && !waiting;
+    for (const part of [controls, wide, confusion.element]) part.hidden = alone;
+    body.classList.toggle("alone", alone);
+    if (alone) return;
+    if (waiting) {
+      curves.tell("Waiting for the first batch.");
+      confusion.tell("Waiting for the first batch.");
       return;
     }
     curves.show(view, run, news);
