@@ -90,10 +90,14 @@ class Listener:
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
-        for connection in self._connections:  # kept alive by clients: else they would not notice
+        self.hang_up()
+        self._thread.join()
+
+    def hang_up(self) -> None:
+        """Closes the connections that clients keep alive."""
+        for connection in self._connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
 
     def _store(self, flush: wire.Flush, body: bytes) -> Answer:
         key = (flush.run, flush.stream, flush.seq)

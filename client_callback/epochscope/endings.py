@@ -7,7 +7,6 @@ open when the interpreter exits was interrupted. Chained into ``sys.excepthook``
 from __future__ import annotations
 
 import atexit
-import os
 import sys
 from types import TracebackType
 from typing import Protocol
@@ -20,7 +19,6 @@ class Ends(Protocol):
 
 
 _open: set[Ends] = set()
-_pid = os.getpid()
 _hooked = False
 
 
@@ -62,8 +60,6 @@ def _at_exit() -> None:
 
 
 def _end_all(status: str, reason: str) -> None:
-    if os.getpid() != _pid:  # a forked child: the run is its parent's
-        return
     for run in list(_open):
         run.end(status, reason)
 

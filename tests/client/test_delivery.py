@@ -195,6 +195,16 @@ def test_a_deleted_run_is_left_alone(listener: Listener, spool_dir: Path, capsys
     assert "deleted" in lines(capsys.readouterr().err)[0]
 
 
+def test_a_kept_connection_that_the_service_has_closed_is_no_outage(listener: Listener, capsys: Console) -> None:
+    run = Run(url=listener.url)
+    until(lambda: listener.flushes)
+    listener.hang_up()
+    losses(run, 1, 9)
+    assert run.finish()
+    assert listener.series("loss") == all_of(9)
+    assert lines(capsys.readouterr().err) == []
+
+
 def test_a_slow_service_holds_up_neither_log_nor_the_end(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("epochscope.run.END_WAIT_S", 0.3)
     listener.judge = lambda flush: Answer(503, after_s=0.5)
@@ -287,7 +297,6 @@ def test_past_the_bound_numbers_are_dropped_and_counted_but_not_words(
     losses(run, 1, 10)
     time.sleep(0.2)
     losses(run, 11, 1000)
-    time.sleep(0.2)
     run.span("train", 1, 1, 1001)
     time.sleep(0.2)
     monkeypatch.setattr(spool, "MEMORY_LIMIT", 16 * 1024**2)
