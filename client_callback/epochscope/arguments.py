@@ -5,8 +5,6 @@ Each error names the argument and says what would do.
 
 from __future__ import annotations
 
-import platform
-import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, cast, get_args
 
@@ -72,15 +70,6 @@ def class_outputs(
         if num_classes is not None and len(names) != num_classes:
             raise ValueError(f"class_names has {len(names)} names, but num_classes is {num_classes}")
     return {output: [str(name) for name in names] for output, names in outputs.items()}
-
-
-def environment_of(more: Mapping[str, str]) -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "hostname": socket.gethostname(),
-        **{wire.clean_name(key): str(value) for key, value in more.items()},
-    }
 
 
 def whole_step(step: int, least: int) -> int:

@@ -240,6 +240,7 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         train = self._passes["train"]
         self._finish(train)
         self._now = None
+        self._telling.built(self.model)
         if not isinstance(logs, dict):
             return
         if self._attachment is not None and not self._attachment.sees_epochs and train.counted:
@@ -281,6 +282,16 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         self._calls_since = 0
         if self._telling.run is not None and one.split != "test":
             self._telling.run.span(one.split, self._epoch, one.steps + 1)
+        if self._telling.run is not None:
+            if one.split == "train":
+                self._telling.run.pace.begin()
+            else:
+                self._telling.run.pace.rest()
+
+    def _keep_pace(self, one: Pass, batches: int, step: int) -> None:
+        if one.split == "train" and batches and self._telling.run is not None:
+            size = self._attachment.batch_size if self._attachment is not None else None
+            self._telling.run.pace.add(step, batches * (size or 0))
 
     def _finish(self, one: Pass) -> None:
         """Reads the rest of a pass and says which steps it covered; a second call changes nothing."""
@@ -297,6 +308,7 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         self._now = one
         one.step_now = one.start + batch + 1
         if self._attachment is None or self._attachment.capture is None:
+            self._keep_pace(one, one.step_now - one.steps, one.step_now)
             one.steps = one.step_now
             for name, value in (logs or {}).items():
                 self._telling.value(RUNNING_MEAN.format(name), value, one.split, "batch", one.steps)
@@ -314,7 +326,9 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         run, attachment = self._telling.run, self._attachment
         if run is None or attachment is None or attachment.capture is None:
             return
+        steps = one.steps
         lost = one.read(run)
+        self._keep_pace(one, one.steps - steps, one.steps)
         if lost:
             say(f"{lost} batches were larger than expected and not recorded; there is more room for the next")
             attachment.capture.grow()

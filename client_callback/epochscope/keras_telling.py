@@ -32,6 +32,7 @@ class Telling:
         self._early: list[tuple[str, float]] = []
         self._late: tuple[dict[str, Any], Set[str], str, int] | None = None
         self._capture = ""
+        self._unbuilt = False
         self._forsaken: weakref.finalize[[Run], Any] | None = None
 
     @property
@@ -56,12 +57,13 @@ class Telling:
             self.run = Run(
                 name=self._name or own,
                 params={**keras_facts.parameters(model, epochs, steps, batch_size), **self._params},
-                environment=keras_facts.environment(),
+                environment={**keras_facts.environment(), **keras_facts.shape_of(model)},
                 epochs=epochs,
                 batches_per_epoch=steps,
                 run_id=run_id,
                 **self._arguments,
             )
+        self._unbuilt = not model.built
         self.last_id = self.run.id
         self._forsaken = weakref.finalize(owner, _forsake, self.run)
         self._forsaken.atexit = False
@@ -69,6 +71,14 @@ class Telling:
             self.value(name, number, "train", "run", 0)
         self._early.clear()
         return self.run
+
+    def built(self, model: Any) -> None:
+        """Says what could not be known of the model while its first batch had not built it."""
+        if self._unbuilt and model.built and self.run is not None:
+            self._unbuilt = False
+            self.run.describe(
+                params={**keras_facts.sizes(model), **self._params}, environment=keras_facts.shape_of(model)
+            )
 
     def end(self, status: str) -> None:
         """Ends the run and waits, not long, until all of it is stored."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 import os
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,7 +30,6 @@ from epochscope import endings, wire
 from epochscope.arguments import (
     OUTPUT,
     class_outputs,
-    environment_of,
     flat_params,
     known_by,
     known_split,
@@ -40,9 +40,11 @@ from epochscope.arguments import (
     readable_name,
     whole_step,
 )
+from epochscope.environment import bounded, environment_of, git_state
 from epochscope.flusher import END_WAIT_S, Flusher, say
 from epochscope.sender import DEFAULT_URL, Connection, Delivery
 from epochscope.spool import Meta, Spool, default_spool_dir, new_id
+from epochscope.system import Pace, Watch
 
 
 class Run:
@@ -59,7 +61,8 @@ class Run:
         token: sent as a bearer token; else ``$EPOCHSCOPE_TOKEN``.
         spool_dir: where unsent updates are kept; else ``$EPOCHSCOPE_SPOOL_DIR``, else the state folder of the user.
         group: an optional name that several runs share, the seeds of one experiment, say.
-        environment: what it runs on, besides the Python version, the platform and the host name.
+        environment: what it runs on, besides what is found anyway: versions of Python and NumPy, platform, host
+            name, the command line with secrets masked, the git commit and whether tracked files differ from it.
         epochs, batches_per_epoch: what is planned, where it is known.
         capture: one line on what is recorded of the model, and why no more.
         run_id: goes on with this run as a new stream, instead of a new run.
@@ -110,6 +113,8 @@ class Run:
         )
         for output, names in class_outputs(class_names, num_classes).items():
             self._classes[output] = tuple(names)
+        self.pace = Pace()
+        self._telling = threading.Lock()  # around what is said of the run: git's answer comes from another thread
         self._url = url or os.environ.get("EPOCHSCOPE_URL") or DEFAULT_URL
         self._token = token or os.environ.get("EPOCHSCOPE_TOKEN")
         self._root = Path(spool_dir).expanduser().absolute() if spool_dir is not None else default_spool_dir()
@@ -126,6 +131,7 @@ class Run:
         self.recording = self._flusher.recording
         self._tell_info()
         self._flusher.start()
+        self._watch = Watch(self.recording, self.pace, self._tell_git)
         endings.watch(self)
 
     def again(self) -> Run:
@@ -158,6 +164,7 @@ class Run:
             self.recording.values(key, checked_split, checked_by, [at], [one])
         if checked_by == "batch":
             self._count(at)
+            self._keep_pace(checked_split, at, 0)
 
     def confusion(
         self,
@@ -192,6 +199,7 @@ class Run:
         codes = true * classes + predicted
         self.recording.codes(output, checked_split, classes, np.array([at]), np.array([len(codes)]), codes)
         self._count(at)
+        self._keep_pace(checked_split, at, len(codes))
 
     def span(self, split: str, epoch: int, start: int, stop: int = 0) -> None:
         """Says that ``epoch`` (from 1) covers the steps ``[start, stop)`` of ``split``; stop 0: it goes on."""
@@ -200,16 +208,21 @@ class Run:
         self.recording.span(wire.Span(known_split(split), epoch, start, stop))
 
     def describe(self, **changes: Any) -> None:
-        """Says more about the run than was known at its start: ``params`` are added to, the rest is replaced.
+        """Says more about the run than was known at its start: ``params`` and ``environment`` are added to, the rest
+        is replaced.
 
         Takes any field of ``wire.RunInfo``; ``outputs`` as a mapping of output names to class names.
         """
-        if "params" in changes:
-            changes["params"] = {**self._info.params, **flat_params(changes["params"])}
-        for output, names in changes.pop("outputs", {}).items():
-            self._classes[output] = tuple(names)
-        self._info = msgspec.structs.replace(self._info, **changes)
-        self._tell_info()
+        with self._telling:
+            if "params" in changes:
+                changes["params"] = {**self._info.params, **flat_params(changes["params"])}
+            if "environment" in changes:
+                more = {wire.clean_name(key): bounded(str(value)) for key, value in changes["environment"].items()}
+                changes["environment"] = {**self._info.environment, **more}
+            for output, names in changes.pop("outputs", {}).items():
+                self._classes[output] = tuple(names)
+            self._info = msgspec.structs.replace(self._info, **changes)
+            self._tell_info()
 
     def finish(self, status: str = "finished", reason: str = "") -> bool:
         """Ends the run, and waits at most 5 s until all of it is stored. A second call changes nothing.
@@ -230,6 +243,7 @@ class Run:
         if not self.over:
             self.status = checked
             endings.forget(self)
+            self._watch.stop()
             self.recording.end(wire.End(checked, " ".join(reason.split())[:1_000]))
 
     def __enter__(self) -> Self:
@@ -247,6 +261,16 @@ class Run:
         ]
         self._info = msgspec.structs.replace(self._info, outputs=outputs)
         self.recording.info(self._info)
+
+    def _tell_git(self) -> None:
+        if "git_commit" not in self._info.environment and (found := git_state()):
+            self.describe(environment=found)
+
+    def _keep_pace(self, split: str, step: int, samples: int) -> None:
+        if split == "train":
+            self.pace.add(step, samples)
+        else:
+            self.pace.rest()
 
     def _class_count(self, output: str, predicted: NDArray[Any]) -> int:
         if output not in self._classes:

@@ -157,7 +157,9 @@ def test_the_run_knows_its_model_and_what_it_runs_on(monitor: Callable[..., Any]
     info = listener.info()
     assert info.params == {
         "model": model.name, "optimizer": "SGD", "learning_rate": 0.05, "loss": "sparse_categorical_crossentropy",
-        "batch_size": "mine", "epochs": 2, "steps_per_epoch": 3, "parameters": 20, "seed": 3,
+        "batch_size": "mine", "epochs": 2, "steps_per_epoch": 3, "layers": 1, "parameters": 20, "seed": 3,
+        "optimizer.momentum": 0.0, "optimizer.nesterov": False, "optimizer.use_ema": False,
+        "optimizer.ema_momentum": 0.99,
     }  # fmt: skip
     assert (info.project, info.tags, info.notes, info.group) == ("fashion", ["x"], "n", "g")
     assert (info.epochs, info.batches_per_epoch) == (2, 3)
