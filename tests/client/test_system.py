@@ -111,7 +111,7 @@ def test_the_thread_ends_with_the_run(listener: Listener) -> None:
 
 def test_validation_takes_no_time_from_the_speed_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(system.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     pace = system.Pace()
     assert pace.rate() is None
     pace.begin()
