@@ -8,10 +8,13 @@ from typing import Any
 
 import keras
 
-from epochscope import keras_facts
+from epochscope import keras_facts, keras_step
 from epochscope import keras_patches as patches
 from epochscope.keras_outputs import Outputs
 from epochscope.keras_progress import Quiet
+
+_BACKENDS = ("tensorflow", "jax", "torch")
+_PRIVATE = ("train_step", "test_step", "compute_metrics", "compute_loss", "_loss_tracker", "_compile_metrics")
 
 
 class Attachment(Quiet):
@@ -41,9 +44,7 @@ class Attachment(Quiet):
         self.why_not = _why_not(model)
         self.capture: Any = None
         if not self.why_not:
-            from epochscope.keras_capture import Capture
-
-            self.capture = Capture(model, Outputs(class_names, num_classes), self.batch_size, on_error)
+            self.capture = _capture(model, Outputs(class_names, num_classes), self.batch_size, on_error)
         if hasattr(model, "make_test_function"):
             self.put(model, "make_test_function", Attachment._see_evaluate)
         self.sees_epochs = hasattr(model, "_get_metrics_result_or_logs")
@@ -94,14 +95,37 @@ def clear_away(model: Any) -> None:
         patches.sweep(target)
 
 
+def _capture(
+    model: Any, outputs: Outputs, batch_size: int | None, on_error: Callable[[Exception], None]
+) -> keras_step.Watch:
+    """The one of the backend at work; the others are not even imported."""
+    if keras.config.backend() == "jax":
+        from epochscope import keras_capture_jax
+
+        return keras_capture_jax.Capture(model, outputs, on_error)
+    if keras.config.backend() == "torch":
+        from epochscope import keras_capture_torch
+
+        return keras_capture_torch.Capture(model, outputs, on_error)
+    from epochscope import keras_capture
+
+    return keras_capture.Capture(model, outputs, batch_size, on_error)
+
+
 def _why_not(model: Any) -> str:
     """Why the inside of the compiled step can't be seen; "" if it can."""
     backend = keras.config.backend()
-    if backend != "tensorflow":
-        return f"the inside of a step is seen on the TensorFlow backend only, this is {backend}"
-    for private in ("train_step", "test_step", "compute_metrics", "compute_loss", "_loss_tracker", "_compile_metrics"):
+    if backend not in _BACKENDS:
+        return f"the inside of a step is seen on TensorFlow, JAX and torch, this is {backend}"
+    for private in (*_PRIVATE, *(["_make_function"] if backend == "jax" else [])):
         if not hasattr(model, private):
             return f"Keras {keras.__version__} has no Model.{private}"
-    if getattr(model, "_distribute_strategy", None) is not None:
+    if backend == "tensorflow" and getattr(model, "_distribute_strategy", None) is not None:
         return "the model is trained under a tf.distribute strategy"
+    if backend == "torch" and model.jit_compile:
+        return "the model is compiled by torch.compile (jit_compile=True)"
+    if backend == "jax" and keras.config.is_nnx_enabled():
+        return "Keras is in its NNX mode"
+    if backend == "jax" and keras.distribution.distribution() is not None:
+        return "the model is trained under a keras.distribution"
     return ""
