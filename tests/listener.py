@@ -153,7 +153,7 @@ class Listener:
 
     def matrices(self, split: str = "train", output: str = "output", run: str | None = None) -> dict[int, Matrix]:
         """The confusion matrix of each step; rows are the true class."""
-        (names,) = [o.class_names for o in self.info(run).outputs if o.name == output]
+        (size,) = [o.indices for o in self.info(run).outputs if o.name == output]
         found: dict[int, Matrix] = {}
         for flush in self.of(run):
             for part in flush.confusion:
@@ -162,7 +162,7 @@ class Listener:
                 steps, cells, true, predicted, counts = part.arrays()
                 owner = np.repeat(steps, cells)
                 for step in steps.tolist():
-                    found.setdefault(step, np.zeros((len(names), len(names)), np.int64))
+                    found.setdefault(step, np.zeros((size, size), np.int64))
                 for step, i, j, count in zip(owner, true, predicted, counts, strict=True):
                     found[int(step)][i, j] += int(count)
         return found

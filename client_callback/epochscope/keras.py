@@ -40,7 +40,8 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
     Works in any place in the list of callbacks. At epoch ends History and other callbacks find, as plain floats,
     ``recall/<class>``, ``precision/<class>``, ``f1/<class>``, ``macro_recall``, ``macro_precision``, ``macro_f1``
     and the same with ``val_`` in front; with several classified outputs ``<output>/f1/<class>`` and so on. The
-    value of a class that was not seen is NaN. The progress bar does not show them.
+    value of a class that was not seen is NaN. The progress bar does not show them. Where a sample may have several
+    labels (sigmoids), ``<class>`` is a label, and the values are of saying yes to it.
 
     Args:
         project: what runs are listed under.

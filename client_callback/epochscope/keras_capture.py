@@ -72,8 +72,8 @@ class Capture(Watch):
     def _keep(self, result: Any, training: bool, layout: Layout, scalars: list[Any], codes: list[Any]) -> Any:
         model: Any = self._model()
         per_row = 2 + len(codes) + len(scalars)
-        for each in codes:
-            per_row += each.shape[0] or self._samples()
+        for (name, _), each in zip(layout.outputs, codes, strict=True):
+            per_row += each.shape[0] or self._samples() * self.outputs.rules[name].codes
         most = 2 * per_row * max(int(model.steps_per_execution), 1)
         row = packed_row(self.layouts.index(layout), scalars, codes)
         ring = self.train if training else self.test

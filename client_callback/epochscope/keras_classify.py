@@ -24,12 +24,25 @@ _SIGNED = ("hinge", "squaredhinge")
 
 @dataclass(frozen=True)
 class Rule:
-    """How one output is read. ``threshold`` is for "binary": the score above which it says class 1."""
+    """How one output is read. ``threshold`` is for "binary" and "several": the score above which it says yes.
 
-    labels: Literal["index", "one-hot", "binary"]
+    "several": each unit is a label that says yes or no on its own. Label l has the classes 2 l (no) and 2 l + 1 (yes).
+    """
+
+    labels: Literal["index", "one-hot", "binary", "several"]
     classes: int
     threshold: float = 0.5
     ignore: int | None = None  # a label that stands for "none"
+
+    @property
+    def names(self) -> int:
+        """How many names there are: of classes, or of labels."""
+        return self.classes // 2 if self.labels == "several" else self.classes
+
+    @property
+    def codes(self) -> int:
+        """How many codes a sample has: one, or one for each label."""
+        return self.names if self.labels == "several" else 1
 
 
 def loss_name(loss: Any) -> str:
@@ -74,7 +87,7 @@ def rule_for(y: Any, y_pred: Any, loss: Any, activation: str, wanted: int | None
     if "sparse" in name:
         return Rule("index", units, ignore=ignore)
     if same_shape and ("binary" in name or activation == "sigmoid") and activation != "softmax":
-        return "its units answer yes or no each on their own (several labels a sample)"
+        return Rule("several", 2 * units, 0.0 if logits else 0.5)
     evidence = (
         "categorical" in name
         or name in ("crossentropy", "ce", "kldivergence", "binarycrossentropy")
@@ -100,6 +113,10 @@ def codes(rule: Rule, y: Any, y_pred: Any, weight: Any, whole: str = "int64") ->
         scores = ops.squeeze(y_pred, -1) if len(y_pred.shape) > 1 else y_pred
         predicted = ops.cast(scores > rule.threshold, whole)
         truth = ops.cast(ops.cast(ops.reshape(y, ops.shape(scores)), "float32") > 0.5, whole)
+    elif rule.labels == "several":
+        no = 2 * ops.arange(rule.names, dtype=whole)
+        predicted = no + ops.cast(y_pred > rule.threshold, whole)
+        truth = no + ops.cast(ops.cast(y, "float32") > 0.5, whole)
     else:
         # The same argmax as Keras's accuracy: where that is compiled, the graph computes it once.
         predicted = ops.cast(ops.argmax(y_pred, axis=-1), whole)

@@ -48,10 +48,14 @@ class Outputs:
         return found
 
     def names_of(self, output: str) -> tuple[str, ...]:
-        """The class names of an output, one for each of its classes."""
-        classes = self.rules[output].classes
+        """The class names of an output, one for each of its classes; or the names of its labels."""
+        classes = self.rules[output].names
         given = tuple(self._given.get(output, ()))
         return (*given[:classes], *numbered(classes)[len(given) :])
+
+    def with_labels(self) -> set[str]:
+        """The outputs whose samples may have several labels."""
+        return {name for name, rule in self.rules.items() if rule.labels == "several"}
 
     def _decide(self, model: Any, number: int, name: str, of: int, truth: Any, scores: Any) -> Rule | None:
         given = self._given.get(name)
@@ -66,13 +70,14 @@ class Outputs:
         if isinstance(rule, str):
             self.reasons[name] = rule
             return None
-        if given and len(given) != rule.classes:
+        what = "labels" if rule.labels == "several" else "classes"
+        if given and len(given) != rule.names:
             self.notes.append(
-                f"{len(given)} class names were given, but the output {name!r} has {rule.classes} classes; "
+                f"{len(given)} class names were given, but the output {name!r} has {rule.names} {what}; "
                 "the others go by their numbers"
             )
-        elif not given and self._num_classes not in (None, rule.classes):
-            self.notes.append(f"num_classes={self._num_classes}, but the output {name!r} has {rule.classes} classes")
+        elif not given and self._num_classes not in (None, rule.names):
+            self.notes.append(f"num_classes={self._num_classes}, but the output {name!r} has {rule.names} {what}")
         self.rules[name] = rule
         return rule
 

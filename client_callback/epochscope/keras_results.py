@@ -35,17 +35,18 @@ class Totals:
         """``recall/<class>``, ``precision/<class>``, ``f1/<class>``; and ``macro_recall``, ``macro_precision``,
         ``macro_f1``, all with ``prefix`` in front.
 
+        With half as many names as classes these are labels: class 2 l says no to label l, 2 l + 1 yes; the values
+        are those of yes.
+
         What is unknown is NaN: the recall of a class that was not there, the precision of one that was never
         said, the F1 of one that was neither. A macro value is the mean over the classes that were there, with 0
         for the precision of one that was never said (as scikit-learn has it); NaN if there was none.
         """
+        shown = slice(1, None, 2) if 2 * len(class_names) == len(self._true) else slice(None)
+        true, predicted, hit = self._true[shown], self._predicted[shown], self._hit[shown]
         with np.errstate(invalid="ignore", divide="ignore"):
-            rates = {
-                "recall": self._hit / self._true,
-                "precision": self._hit / self._predicted,
-                "f1": 2 * self._hit / (self._true + self._predicted),
-            }
-        there = self._true > 0
+            rates = {"recall": hit / true, "precision": hit / predicted, "f1": 2 * hit / (true + predicted)}
+        there = true > 0
         each: dict[str, float] = {}
         macro: dict[str, float] = {}
         for name, values in rates.items():

@@ -116,7 +116,11 @@ class Telling:
             say(f"no confusion matrix of this model: {reasons}. Loss and metrics are recorded")
         for note in outputs.notes:
             say(note)
-        self.run.describe(capture=text, outputs={name: outputs.names_of(name) for name in outputs.rules})
+        self.run.describe(
+            capture=text,
+            outputs={name: outputs.names_of(name) for name in outputs.rules},
+            with_labels=outputs.with_labels(),
+        )
 
     def value(self, name: str, value: Any, split: str, by: str, step: int) -> None:
         """Records one number; before there is a run, for when there is one. What is no number is left out."""

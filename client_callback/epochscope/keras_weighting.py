@@ -154,6 +154,9 @@ class Weighting(Quiet):
             return before
         _, rule, truth, scores, _ = found[0]
         classes = int(self._variable.shape[0])
+        if rule.labels == "several":
+            self._say("its units answer yes or no each on their own (several labels a sample)")
+            return before
         if rule.classes != classes:
             self._say(f"there are {classes} of them, but the model has {rule.classes} classes")
             return before

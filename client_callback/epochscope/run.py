@@ -111,6 +111,7 @@ class Run:
             batches_per_epoch=batches_per_epoch,
             capture=capture[:10_000],
         )
+        self._with_labels: frozenset[str] = frozenset()  # outputs whose samples may have several labels
         for output, names in class_outputs(class_names, num_classes).items():
             self._classes[output] = tuple(names)
         self.pace = Pace()
@@ -211,7 +212,8 @@ class Run:
         """Says more about the run than was known at its start: ``params`` and ``environment`` are added to, the rest
         is replaced.
 
-        Takes any field of ``wire.RunInfo``; ``outputs`` as a mapping of output names to class names.
+        Takes any field of ``wire.RunInfo``; ``outputs`` as a mapping of output names to class names;
+        ``with_labels`` names those whose samples may have several labels (then these are the class names).
         """
         with self._telling:
             if "params" in changes:
@@ -221,6 +223,7 @@ class Run:
                 changes["environment"] = {**self._info.environment, **more}
             for output, names in changes.pop("outputs", {}).items():
                 self._classes[output] = tuple(names)
+            self._with_labels |= frozenset(changes.pop("with_labels", ()))
             self._info = msgspec.structs.replace(self._info, **changes)
             self._tell_info()
 
@@ -256,7 +259,9 @@ class Run:
 
     def _tell_info(self) -> None:
         outputs = [
-            wire.Output(wire.clean_name(name), tuple(wire.clean_name(label) for label in names))
+            wire.Output(
+                wire.clean_name(name), tuple(wire.clean_name(label) for label in names), name in self._with_labels
+            )
             for name, names in self._classes.items()
         ]
         self._info = msgspec.structs.replace(self._info, outputs=outputs)

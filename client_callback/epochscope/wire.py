@@ -59,10 +59,20 @@ class WireError(ValueError):
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One classified output of a model and the names of its classes, in the order of their indices."""
+    """One classified output of a model and the names of its classes, in the order of their indices.
+
+    With ``labels`` a sample may have several of them, or none: ``class_names`` are the labels, and each is a 2x2 of
+    its own. In the counts label l then has two classes, 2 l for "no" and 2 l + 1 for "yes".
+    """
 
     name: str
     class_names: tuple[str, ...]
+    labels: bool = False
+
+    @property
+    def indices(self) -> int:
+        """How many different indices the counts of this output may have."""
+        return len(self.class_names) * (2 if self.labels else 1)
 
 
 class RunInfo(msgspec.Struct, omit_defaults=True):

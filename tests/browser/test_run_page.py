@@ -271,6 +271,25 @@ def test_each_output_of_a_model_with_several_has_its_own_matrix(shown: Service, 
     tab.chart("F1 per class")
 
 
+def test_the_label_whose_matrix_is_shown_can_be_chosen(shown: Service, tabs: Tabs) -> None:
+    from epochscope import wire
+    from stage import Training, counted
+
+    outputs = [wire.Output("output", ("red", "ripe"), True)]
+    training = Training(shown, "somelabels01", info={"outputs": outputs})
+    true, said = np.array([0, 2, 1, 3, 1, 2, 0, 2]), np.array([0, 2, 1, 3, 0, 3, 0, 3])
+    training.send(confusion=[counted([(true, said)])])
+    tab = tabs(shown).open("/runs/somelabels01?normalise=none")
+    assert tab.matrix().tolist() == [[2, 0], [1, 1]]
+    tab.page.get_by_label("Label").select_option("ripe")
+    expect(tab.page.locator(".largest tbody tr")).to_contain_text("no → yes")
+    assert tab.matrix().tolist() == [[1, 2], [0, 1]]
+    expect(tab.page).to_have_url(re.compile("label=ripe"))
+    tab.page.locator(".largest tbody button").click()
+    expect(tab.page).to_have_url(re.compile("focus=1"))
+    tab.chart("F1 per class")
+
+
 def test_a_run_without_counts_says_why_and_still_shows_its_series(shown: Service, tabs: Tabs) -> None:
     from epochscope import wire
     from stage import Training

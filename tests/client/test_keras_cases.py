@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from listener import Listener
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import (
+    confusion_matrix,
+    f1_score,
+    multilabel_confusion_matrix,
+    precision_score,
+    recall_score,
+)
 
 pytestmark = pytest.mark.keras
 
@@ -289,6 +295,103 @@ def test_a_sample_whose_class_weighs_nothing_is_not_counted(listener: Listener) 
     assert_counted(listener, said_by(model), Y, [np.arange(SAMPLES)[part][Y[part] > 0] for part in TRAIN])
 
 
+LABELS = ["red", "round", "ripe", "rotten"]
+HAS = (RANDOM.uniform(size=(SAMPLES + VAL, len(LABELS))) > 0.6).astype("float32")
+
+
+def sigmoids(**compiled: Any) -> Any:
+    import keras
+
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((FEATURES,))
+    model = keras.Model(inputs, keras.layers.Dense(len(LABELS), activation="sigmoid")(inputs))
+    return compile_it(model, **{"loss": "binary_crossentropy", "metrics": ["binary_accuracy"], **compiled})
+
+
+def several_logits() -> Any:
+    import keras
+
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((FEATURES,))
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    return compile_it(keras.Model(inputs, keras.layers.Dense(len(LABELS))(inputs)), loss=loss, metrics=None)
+
+
+SEVERAL = {
+    "sigmoids": (sigmoids, 0.5),
+    "sigmoids, xla, several steps": (lambda: sigmoids(jit_compile=True, steps_per_execution=3), 0.5),
+    "logits": (several_logits, 0.0),
+    "focal": (lambda: sigmoids(loss="binary_focal_crossentropy", run_eagerly=True), 0.5),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_each_of_several_labels_has_a_matrix_of_its_own(name: str, listener: Listener) -> None:
+    build, threshold = SEVERAL[name]
+    model = build()
+    callback = monitor(listener, class_names=LABELS)
+    data = {"x": X[:SAMPLES], "y": HAS[:SAMPLES], "validation_data": (X[SAMPLES:], HAS[SAMPLES:])}
+    sizes = {"batch_size": BATCH, "validation_batch_size": VAL_BATCH}
+    history = model.fit(**data, **sizes, epochs=2, shuffle=False, verbose=0, callbacks=[callback]).history
+    said = np.asarray(model(X)) > threshold
+    for split, parts in (("train", TRAIN), ("val", VALIDATION)):
+        matrices = listener.matrices(split)
+        assert sorted(matrices) == list(range(1, 2 * len(parts) + 1))
+        for number, part in enumerate(parts * 2, 1):
+            expected = np.zeros((8, 8), int)
+            for label, matrix in enumerate(multilabel_confusion_matrix(HAS[part], said[part])):
+                expected[2 * label : 2 * label + 2, 2 * label : 2 * label + 2] = matrix
+            np.testing.assert_array_equal(matrices[number], expected)
+    (output,) = listener.info().outputs
+    assert (output.class_names, output.labels) == (tuple(LABELS), True)
+    assert listener.info().capture == "everything"
+    val = HAS[SAMPLES:], said[SAMPLES:]
+    for rate, score in (("recall", recall_score), ("precision", precision_score), ("f1", f1_score)):
+        for label, value in zip(LABELS, score(*val, average=None, zero_division=np.nan), strict=True):
+            assert history[f"val_{rate}/{label}"] == pytest.approx([value] * 2, nan_ok=True)
+        assert history[f"val_macro_{rate}"] == pytest.approx([score(*val, average="macro", zero_division=0)] * 2)
+
+
+def test_many_labels_fit_into_the_log_of_many_steps(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import keras
+
+    monkeypatch.setattr("epochscope.keras_capture._LEAST_ENTRIES", 1)
+    monkeypatch.setattr("epochscope.keras_capture._ROWS", 1)
+    inputs = keras.Input((FEATURES,))
+    model = keras.Model(inputs, keras.layers.Dense(40, activation="sigmoid")(inputs))
+    compile_it(model, loss="binary_crossentropy", metrics=None, steps_per_execution=4)
+    has = RANDOM.integers(0, 2, (SAMPLES, 40))
+    model.fit(X[:SAMPLES], has, batch_size=BATCH, epochs=2, verbose=0, callbacks=[monitor(listener)])
+    assert [int(matrix.sum()) for matrix in listener.matrices().values()] == [640, 640, 640, 80] * 2
+    assert "larger than expected" not in capsys.readouterr().err
+
+
+def test_a_label_that_weighs_nothing_for_a_sample_is_not_counted(listener: Listener) -> None:
+    model = sigmoids()
+    weight = (RANDOM.uniform(size=SAMPLES) > 0.3).astype("float32")
+    callback = monitor(listener, class_names=LABELS)
+    model.fit(X[:SAMPLES], HAS[:SAMPLES], batch_size=SAMPLES, sample_weight=weight, verbose=0, callbacks=[callback])
+    said = np.asarray(model(X[:SAMPLES])) > 0.5
+    expected = multilabel_confusion_matrix(HAS[:SAMPLES], said, sample_weight=weight)
+    found = listener.matrices()[1]
+    for label in range(len(LABELS)):
+        block = slice(2 * label, 2 * label + 2)
+        np.testing.assert_array_equal(found[block, block], expected[label])
+
+
+def test_class_weights_say_that_they_are_not_for_several_labels(
+    listener: Listener, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from epochscope.keras import ClassWeights
+
+    weights = ClassWeights(class_names=LABELS)
+    both = [monitor(listener, class_names=LABELS), weights]
+    sigmoids().fit(X, HAS, validation_data=(X, HAS), batch_size=BATCH, verbose=0, callbacks=both)
+    assert "class weights are not used: its units answer yes or no each on their own" in capsys.readouterr().err
+
+
 def test_predict_records_nothing_and_breaks_nothing(listener: Listener) -> None:
     model = classifier()
     callback = monitor(listener)
@@ -382,7 +485,7 @@ def test_a_train_on_batch_loop_as_the_page_shows_it_is_counted(
 
 
 def test_every_test_that_the_page_names_is_there() -> None:
-    here = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    here = "".join(path.read_text() for path in Path(__file__).parents[1].glob("*/test_*.py"))
     named = set(re.findall(r"`(test_\w+)`", CAPTURE.read_text()))
     assert named
     assert {name for name in named if f"def {name}(" not in here} == set()

@@ -162,7 +162,6 @@ def test_an_exception_that_ends_the_program_ends_the_run(
     [
         (1, "mse", None, "mse is a loss of regression"),
         (3, "huber", None, "huber is a loss of regression"),
-        (3, "binary_crossentropy", "sigmoid", "its units answer yes or no each on their own"),
     ],
 )
 def test_a_model_without_classes_is_told_in_one_line_and_its_numbers_go_on(

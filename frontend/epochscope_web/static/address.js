@@ -20,6 +20,7 @@ export const DEFAULT = Object.freeze({
   key: "",
   smooth: 0,
   output: "",
+  label: "",
   theme: "system",
 });
 
@@ -49,6 +50,7 @@ export function read(url) {
     key: query.get("key") ?? "",
     smooth: share(query.get("smooth")),
     output: query.get("output") ?? "",
+    label: query.get("label") ?? "",
     theme: /** @type {View["theme"]} */ (one(query.get("theme"), ["system", "light", "dark"])),
   };
 }
@@ -59,7 +61,7 @@ export function read(url) {
  */
 export function write(view) {
   const query = new URLSearchParams();
-  for (const name of /** @type {const} */ (["q", "split", "metric", "by", "width", "from", "to", "epoch", "normalise", "key", "smooth", "output", "theme"])) {
+  for (const name of /** @type {const} */ (["q", "split", "metric", "by", "width", "from", "to", "epoch", "normalise", "key", "smooth", "output", "label", "theme"])) {
     const value = view[name];
     if (value !== DEFAULT[name] && value !== null) query.set(name, String(value));
   }

@@ -27,6 +27,7 @@ export interface View {
   key: string;
   smooth: number;
   output: string;
+  label: string;
   theme: Theme | "system";
 }
 
@@ -56,7 +57,7 @@ export interface ListedRun {
 }
 
 export interface Run extends ListedRun {
-  outputs: { name: string; class_names: string[] }[];
+  outputs: { name: string; class_names: string[]; labels?: boolean }[];
   splits: Split[];
   series: Series[];
   spans: Span[];

@@ -34,6 +34,12 @@ class Confusion:
     epoch: int | None = None
 
 
+def of_label(cells: Cells, label: int) -> Cells:
+    """The counts of one label of an output whose samples may have several: class 0 is no, 1 is yes."""
+    chosen = cells.true // 2 == label
+    return Cells(cells.step[chosen], cells.true[chosen] % 2, cells.predicted[chosen] % 2, cells.count[chosen])
+
+
 def matrix(cells: Cells, classes: int, start: int, stop: int) -> Whole:
     """The exact confusion matrix of steps ``[start, stop)``, int64 [classes, classes]."""
     inside = (cells.step >= start) & (cells.step < stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -80,3 +80,11 @@ def class_curves(
         fp=summed(predicted, ~hit),
         fn=summed(true, ~hit),
     )
+
+
+def label_curves(
+    cells: Cells, split: str, labels: tuple[str, ...], start: Whole, stop: Whole, epoch: Whole | None = None
+) -> ClassCurves:
+    """As ``class_curves``, of the labels of an output whose samples may have several: how each fared at saying yes."""
+    both = class_curves(cells, split, tuple(label for label in labels for _ in "ny"), start, stop, epoch)
+    return replace(both, class_names=labels, tp=both.tp[1::2], fp=both.fp[1::2], fn=both.fn[1::2])

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from epochscope_server import window
-from epochscope_server.analysis.curves import ClassCurves, class_curves
+from epochscope_server.analysis.curves import ClassCurves, class_curves, label_curves
 from epochscope_server.api.answer import ERRORS, Json, RateAnswer, rate
-from epochscope_server.api.rooms import From, InRooms, OutputName, Rooms, RunId, Split, To, chosen_output
+from epochscope_server.api.rooms import From, InRooms, LabelName, OutputName, Rooms, RunId, Split, To, chosen_output
 from epochscope_server.errors import InvalidError
 from epochscope_server.store import chunks, confusion, runs, spans
 
@@ -52,9 +52,14 @@ def get_classes(
     points: Points = None,
     width: Width = None,
     output: OutputName = None,
+    label: LabelName = None,
 ) -> Json:
-    """Exact window sums and the rates that follow, each with its 95 % Wilson interval."""
-    curves = read(rooms, run, split, by, from_, to, points, width, output)
+    """Exact window sums and the rates that follow, each with its 95 % Wilson interval.
+
+    Of an output whose samples may have several labels: how each label fared at saying yes; with `label=` the two
+    classes of that label, no and yes.
+    """
+    curves = read(rooms, run, split, by, from_, to, points, width, output, label)
     return Json(
         {
             "split": split,
@@ -83,6 +88,7 @@ def read(
     points: int | None,
     width: int | None,
     output: str | None,
+    label: str | None,
 ) -> ClassCurves:
     """The curves of run ``uid``, for every route that shows them."""
     if points is not None and width is not None:
@@ -91,7 +97,8 @@ def read(
         raise InvalidError("two_widths", "By epoch each point is an epoch; points and width go with by=batch", "by")
     with rooms.database.read() as connection:
         run = runs.get(connection, uid)
-        output_id, class_names = chosen_output(run, output)
+        chosen = chosen_output(run, output, label)
+        class_names = chosen.class_names
         first, end = window.clip(start, stop, run["steps"].get(split, 0))
         epochs = None
         if by == "epoch":
@@ -101,5 +108,6 @@ def read(
             )
         else:
             starts, stops = window.cut(first, end, points, width, max(MAX_VALUES // len(class_names), 1))
-        data = confusion.chunks(connection, run["id"], output_id, split, first, end)
-    return class_curves(chunks.unpack_confusion(data), split, class_names, starts, stops, epochs)
+        data = confusion.chunks(connection, run["id"], chosen.index, split, first, end)
+    summed = label_curves if chosen.labels else class_curves
+    return summed(chosen.cells(chunks.unpack_confusion(data)), split, class_names, starts, stops, epochs)

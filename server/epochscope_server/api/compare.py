@@ -14,7 +14,7 @@ from epochscope_server.analysis.confusion import Confusion
 from epochscope_server.analysis.rates import Rate
 from epochscope_server.api import confusion
 from epochscope_server.api.answer import ERRORS, Json
-from epochscope_server.api.rooms import EpochNumber, From, InRooms, OutputName, Rooms, Split, To
+from epochscope_server.api.rooms import EpochNumber, From, InRooms, LabelName, OutputName, Rooms, Split, To
 from epochscope_server.errors import InvalidError
 
 router = APIRouter(tags=["compare"], responses=ERRORS)
@@ -44,12 +44,13 @@ def get_compare(
     to: To = None,
     epoch: EpochNumber = None,
     output: OutputName = None,
+    label: LabelName = None,
 ) -> Json:
     """The second run minus the first, over the same window or epoch of both."""
     uids = several(runs)
     if len(uids) != 2:
         raise InvalidError("two_runs_needed", "A difference is of two runs; name two ids with a comma between", "runs")
-    first, second = pair(rooms, uids, split, from_, to, epoch, output)
+    first, second = pair(rooms, uids, split, from_, to, epoch, output, label)
     values = {name: (_rates(first, name), _rates(second, name)) for name in ("recall", "precision", "f1")}
     classes = [
         {
@@ -95,13 +96,14 @@ def pair(
     stop: int | None,
     epoch: int | None,
     output: str | None,
+    label: str | None,
 ) -> tuple[Confusion, Confusion]:
     """The matrices of two runs over the same window.
 
     Raises:
         InvalidError: their classes are not the same, so there is nothing to subtract.
     """
-    first, second = (confusion.read(rooms, uid, split, start, stop, epoch, output) for uid in uids)
+    first, second = (confusion.read(rooms, uid, split, start, stop, epoch, output, label) for uid in uids)
     if first.class_names != second.class_names:
         raise InvalidError("other_classes", "The two runs do not have the same classes in the same order", "runs")
     return first, second

@@ -12,12 +12,14 @@ from epochscope_server.api.rooms import (
     EpochNumber,
     From,
     InRooms,
+    LabelName,
     OutputName,
     Rooms,
     RunId,
     Split,
     To,
     chosen_output,
+    some_names,
 )
 from epochscope_server.errors import InvalidError, NotFoundError
 from epochscope_server.store import chunks, runs, spans
@@ -46,9 +48,10 @@ def get_confusion(
     to: To = None,
     epoch: EpochNumber = None,
     output: OutputName = None,
+    label: LabelName = None,
 ) -> Json:
     """Counts of exactly the steps `[from, to)`, or of an epoch (for `val`: the pass after it)."""
-    found = read(rooms, run, split, from_, to, epoch, output)
+    found = read(rooms, run, split, from_, to, epoch, output, label)
     return Json(
         {
             "split": split,
@@ -69,11 +72,19 @@ def read(
     stop: int | None,
     epoch: int | None,
     output: str | None,
+    label: str | None,
 ) -> Confusion:
     """The matrix of a window of run ``uid``, for every route that shows one."""
     with rooms.database.read() as connection:
         run = runs.get(connection, uid)
-        output_id, class_names = chosen_output(run, output)
+        chosen = chosen_output(run, output, label)
+        class_names = chosen.class_names
+        if chosen.labels:
+            raise InvalidError(
+                "label_needed",
+                f"Each label of this output has a matrix of its own; name one with label=: {some_names(class_names)}",
+                "label",
+            )
         if len(class_names) > MAX_CLASSES:
             raise InvalidError(
                 "too_many_classes", f"A matrix of more than {MAX_CLASSES:,} classes is not answered whole"
@@ -83,8 +94,8 @@ def read(
                 raise InvalidError("two_windows", "Ask for an epoch, or for from and to, not for both", "epoch")
             start, stop = _epoch(spans.of_run(connection, run, split), split, epoch)
         start, stop = window.clip(start, stop, run["steps"].get(split, 0))
-        data = stored.chunks(connection, run["id"], output_id, split, start, stop)
-    counts = matrix(chunks.unpack_confusion(data), len(class_names), start, stop)
+        data = stored.chunks(connection, run["id"], chosen.index, split, start, stop)
+    counts = matrix(chosen.cells(chunks.unpack_confusion(data)), len(class_names), start, stop)
     return Confusion(split, class_names, start, stop, counts, epoch)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from epochscope_server.api import classes, compare, confusion, series
 from epochscope_server.api.answer import ERRORS, Json
 from epochscope_server.api.classes import By, Points, Width
-from epochscope_server.api.rooms import EpochNumber, From, InRooms, OutputName, Rooms, Split, To
+from epochscope_server.api.rooms import EpochNumber, From, InRooms, LabelName, OutputName, Rooms, Split, To
 from epochscope_server.api.series import SeriesBy, Smooth
 from epochscope_server.errors import InvalidError, NotFoundError
 from epochscope_server.figures.classes import classes_figure, classes_overlay_figure
@@ -60,10 +60,11 @@ def classes_route(
     focus: Focus = None,
     theme: Theme = "light",
     output: OutputName = None,
+    label: LabelName = None,
 ) -> Json:
     """Curves of each class with 95 % bands; of several runs, the classes in focus over each other."""
     uids = _uids(run, runs)
-    curves = [classes.read(rooms, uid, split, by, from_, to, points, width, output) for uid in uids]
+    curves = [classes.read(rooms, uid, split, by, from_, to, points, width, output, label) for uid in uids]
     chosen = _focus(focus, len(curves[0].class_names))
     if runs is None:
         return Json(classes_figure(curves[0], metric=metric, focus=chosen, theme=theme))
@@ -84,9 +85,10 @@ def confusion_route(
     normalise: Normalise = "none",
     theme: Theme = "light",
     output: OutputName = None,
+    label: LabelName = None,
 ) -> Json:
     """The confusion matrix of a window as a heatmap: true on y, predicted on x."""
-    found = confusion.read(rooms, run, split, from_, to, epoch, output)
+    found = confusion.read(rooms, run, split, from_, to, epoch, output, label)
     return Json(confusion_figure(found, normalise=normalise, theme=theme))
 
 
@@ -101,12 +103,13 @@ def compare_route(
     normalise: Normalise = "true",
     theme: Theme = "light",
     output: OutputName = None,
+    label: LabelName = None,
 ) -> Json:
     """The matrix of the second run minus that of the first."""
     uids = compare.several(runs)
     if len(uids) != 2:
         raise InvalidError("two_runs_needed", "A difference is of two runs; name two ids with a comma between", "runs")
-    first, second = compare.pair(rooms, uids, split, from_, to, epoch, output)
+    first, second = compare.pair(rooms, uids, split, from_, to, epoch, output, label)
     name_a, name_b = _names(rooms, uids)
     return Json(compare_figure((name_a, first), (name_b, second), normalise=normalise, theme=theme))
 

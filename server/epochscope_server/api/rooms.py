@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from epochscope import wire
 from fastapi import Depends, Path, Query, Request
 
+from epochscope_server.analysis.confusion import Cells, of_label
 from epochscope_server.api.live import Pulse
 from epochscope_server.errors import InvalidError, NotFoundError
 from epochscope_server.store.database import Database
@@ -37,30 +38,58 @@ InRooms = Annotated[Rooms, Depends(_rooms)]
 RunId = Annotated[str, Path(description="The run's id, as GET /runs lists it", max_length=32)]
 Split = Annotated[wire.Split, Query(description="train, val, or test (a standalone evaluate)")]
 OutputName = Annotated[str | None, Query(description="The classified output, where the model has several")]
+LabelName = Annotated[
+    str | None, Query(description="One label, where the samples of the output may have several: a 2x2 of its own")
+]
 From = Annotated[int | None, Query(alias="from", description="First step of the window; left out: from the start")]
 To = Annotated[int | None, Query(description="The window ends before this step; left out: to the end")]
 EpochNumber = Annotated[int | None, Query(ge=1, description="The window is this epoch, instead of from and to")]
 
 
-def chosen_output(run: Mapping[str, Any], name: str | None) -> tuple[int, tuple[str, ...]]:
-    """Index and class names of the output that is asked for.
+@dataclass(frozen=True)
+class ChosenOutput:
+    """What of a run's counts is asked for: of an output, of one with ``labels``, or of one ``label`` of it."""
+
+    index: int
+    class_names: tuple[str, ...]
+    labels: bool
+    label: int | None = None
+
+    def cells(self, found: Cells) -> Cells:
+        """The counts of the label, where one is asked for."""
+        return found if self.label is None else of_label(found, self.label)
+
+
+def chosen_output(run: Mapping[str, Any], name: str | None, label: str | None) -> ChosenOutput:
+    """The output that is asked for, and the label of it, if one is.
 
     Raises:
-        NotFoundError: the run has no confusion counts, or no output of this name.
-        InvalidError: it has several outputs and none was named.
+        NotFoundError: the run has no confusion counts, no output of this name, or the output no such label.
+        InvalidError: it has several outputs and none was named, or a label is named of one that has classes.
     """
     outputs = run["outputs"]
     names = ", ".join(output["name"] for output in outputs)
     if not outputs:
         why = f" ({run['capture']})" if run["capture"] else ""
         raise NotFoundError("no_confusion", f"This run has no confusion counts{why}; its scalar series are there")
-    if name is None:
-        if len(outputs) > 1:
-            raise InvalidError(
-                "output_needed", f"This run has several outputs; name one with output=: {names}", "output"
-            )
-        return 0, tuple(outputs[0]["class_names"])
+    if name is None and len(outputs) > 1:
+        raise InvalidError("output_needed", f"This run has several outputs; name one with output=: {names}", "output")
     for index, output in enumerate(outputs):
-        if output["name"] == name:
-            return index, tuple(output["class_names"])
+        if name in (None, output["name"]):
+            chosen = ChosenOutput(index, tuple(output["class_names"]), output.get("labels", False))
+            return chosen if label is None else _of_label(chosen, label)
     raise NotFoundError("unknown_output", f"This run has no output {name!r}; it has: {names}", "output")
+
+
+def some_names(names: Sequence[str]) -> str:
+    """The first of many names, for a sentence."""
+    return ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+
+
+def _of_label(output: ChosenOutput, label: str) -> ChosenOutput:
+    if not output.labels:
+        raise InvalidError("no_labels", "This output has classes, not labels; leave label= out", "label")
+    if label not in output.class_names:
+        there = some_names(output.class_names)
+        raise NotFoundError("unknown_label", f"This output has no label {label!r}; it has: {there}", "label")
+    return ChosenOutput(output.index, ("no", "yes"), False, output.class_names.index(label))

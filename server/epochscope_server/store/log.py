@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 import numpy as np
 import sqlalchemy as sa
 from epochscope import wire
@@ -81,18 +83,25 @@ def append(connection: sa.Connection, posted: wire.Flush, crc32: int, now_ms: in
     return Appended(posted.seq, sealer.seal(connection, known, posted, now_ms))
 
 
-def check_classes(posted: wire.Flush, outputs: list[dict[str, list[str]]]) -> None:
+def check_classes(posted: wire.Flush, outputs: list[dict[str, Any]]) -> None:
     """Counts name only outputs and classes that the run has (or that this very flush introduces)."""
-    sizes = {str(output["name"]): len(output["class_names"]) for output in outputs}
+    known = {output["name"]: msgspec.convert(output, wire.Output) for output in outputs}
+    sizes = {name: output.indices for name, output in known.items()}
     if posted.info is not None:
         for output in posted.info.outputs:
-            if sizes.get(output.name, 0) > len(output.class_names):
+            if output.name in known and known[output.name].labels != output.labels:
                 raise InvalidError(
                     "classes_changed",
-                    f"Output {output.name!r} had {sizes[output.name]} classes; it can't have fewer",
+                    f"Output {output.name!r} can't go from labels to classes, nor back, since it has counts",
                     "info.outputs",
                 )
-            sizes[output.name] = len(output.class_names)
+            if output.name in known and len(known[output.name].class_names) > len(output.class_names):
+                raise InvalidError(
+                    "classes_changed",
+                    f"Output {output.name!r} had {len(known[output.name].class_names)} classes; it can't have fewer",
+                    "info.outputs",
+                )
+            sizes[output.name] = output.indices
     for number, columns in enumerate(posted.confusion):
         field = f"confusion[{number}]"
         if columns.output not in sizes:

@@ -58,6 +58,8 @@ def restate(connection: sa.Connection, known: Row, info: wire.RunInfo) -> Row:
     outputs = {output["name"]: output for output in known["outputs"]}
     for output in info.outputs:
         outputs[output.name] = {"name": output.name, "class_names": list(output.class_names)}
+        if output.labels:
+            outputs[output.name]["labels"] = True
     values: dict[str, Any] = {
         "params": json_safe(info.params),
         "environment": info.environment,

@@ -7,7 +7,7 @@ import { list, segments } from "./controls.js";
 import { fill, h } from "./element.js";
 import { focusChoice } from "./focus.js";
 import { statusMark } from "./header.js";
-import { NORMALISE, output, outputName } from "./matrix.js";
+import { NORMALISE, labelName, labelOptions, matrixNames, output, outputName } from "./matrix.js";
 import { scalars } from "./scalars.js";
 import { METRICS, change, changeOfCount, count, measure } from "./words.js";
 
@@ -28,7 +28,8 @@ export function comparePage(loop) {
   const metric = segments("Metric", /** @type {[Metric, string][]} */ ([["f1", "F1"], ["recall", "recall"], ["precision", "precision"]]), (value) => loop.go({ metric: value }));
   const by = segments("By", /** @type {[By, string][]} */ ([["batch", "batch"], ["epoch", "epoch"]]), (value) => loop.go({ by: value }));
   const epoch = list("Matrices of epoch", (value) => loop.go({ epoch: value ? Number(value) : null, from: null, to: null }));
-  const controls = h("div", { class: "controls", role: "group", "aria-label": "What is shown" }, split.element, metric.element, by.element, epoch.element);
+  const label = list("Label", (value) => loop.go({ label: value }));
+  const controls = h("div", { class: "controls", role: "group", "aria-label": "What is shown" }, label.element, split.element, metric.element, by.element, epoch.element);
   const legend = h("ul", { class: "legend panel", "aria-label": "Runs compared" });
 
   const curves = new Chart("Classes", "large", curvesTold);
@@ -66,7 +67,7 @@ export function comparePage(loop) {
   /** @param {Figure} figure */
   function differenceTold({ layout: { meta } }) {
     const found = /** @type {Changed[]} */ (meta.largest ?? []);
-    const names = output(runs[0] ?? null, view)?.class_names ?? [];
+    const names = matrixNames(runs[0] ?? null, view);
     const form = meta.unit === "predictions" ? changeOfCount : change;
     changes.hidden = key.hidden = meta.empty === true;
     fill(key, h("i", { class: "better", "aria-hidden": "true" }), "second run better", h("i", { class: "worse", "aria-hidden": "true" }), `second run worse. Numbers: second minus first, in ${meta.unit ?? "percentage points"}, where noise does not explain them.`);
@@ -131,6 +132,7 @@ export function comparePage(loop) {
     const both = runs.slice(0, 2).map((run) => run.spans.filter((span) => span.split === view.split).map((span) => span.epoch));
     const epochs = (both[0] ?? []).filter((one) => both[1]?.includes(one));
     epoch.set(view.epoch ? String(view.epoch) : "", [["", "all"], ...epochs.map((one) => /** @type {[string, string]} */ ([String(one), String(one)]))]);
+    label.set(labelName(runs[0] ?? null, view), labelOptions(runs[0] ?? null, view));
     const options = runs.map((run) => /** @type {[string, string]} */ ([run.id, run.name]));
     first.set(view.runs[0] ?? "", options);
     second.set(view.runs[1] ?? "", options);
@@ -146,7 +148,7 @@ export function comparePage(loop) {
     const query = { runs: ids, split: view.split, metric: view.metric, by: view.by, focus: view.focus?.join(","), output: named, theme: loop.theme() };
     curves.note.textContent = view.by === "epoch" ? `${view.split}, epoch by epoch` : `${view.split}, 95 % bands`;
     curves.show(JSON.stringify(query), (signal) => api.figure("classes", query, signal), news);
-    const matrices = { runs: view.runs.slice(0, 2).join(","), split: view.split, epoch: view.epoch, from: view.from, to: view.to, normalise: view.normalise, output: named, theme: loop.theme() };
+    const matrices = { runs: view.runs.slice(0, 2).join(","), split: view.split, epoch: view.epoch, from: view.from, to: view.to, normalise: view.normalise, output: named, label: labelName(runs[0] ?? null, view), theme: loop.theme() };
     difference.note.textContent = `${view.split}, ${view.epoch ? `epoch ${view.epoch}` : "whole runs"}`;
     difference.show(JSON.stringify(matrices), (signal) => api.figure("compare", matrices, signal), news);
   }

@@ -39,15 +39,16 @@ export function matrix(loop) {
   let asked = null;
   table.addEventListener("toggle", () => void tabulate());
 
-  const query = () => ({ split: view?.split, from: view?.from, to: view?.to, epoch: view?.epoch, output: outputName(run, view) });
+  const query = () => ({ split: view?.split, from: view?.from, to: view?.to, epoch: view?.epoch, output: outputName(run, view), label: labelName(run, view) });
 
   /** @param {Figure} figure */
   function told({ layout: { meta } }) {
-    chart.title.textContent = `Confusion, ${named(meta)}`;
+    chart.title.textContent = ["Confusion", labelName(run, view), named(meta)].filter(Boolean).join(", ");
     chart.note.textContent = meta.total ? `${count(meta.total)} predictions, ${count(meta.right ?? 0)} right` : "";
     const confused = /** @type {Confused[]} */ (meta.largest ?? []);
     largest.hidden = meta.empty === true;
-    const names = output(run, view)?.class_names ?? [];
+    const names = matrixNames(run, view);
+    const label = labelIndex(run, view);
     const most = Math.max(...confused.map((one) => one.share), 0.0001);
     fill(
       rows,
@@ -58,7 +59,7 @@ export function matrix(loop) {
         return h(
           "tr",
           {},
-          h("td", {}, h("button", { type: "button", class: "bare pair", title: "Bring both classes into focus", onclick: () => loop.go({ focus: [one.true, one.predicted] }) }, h("span", {}, names2[0]), h("span", { class: "arrow" }, " → "), h("span", {}, names2[1]))),
+          h("td", {}, h("button", { type: "button", class: "bare pair", title: "Bring both classes into focus", onclick: () => loop.go({ focus: label === null ? [one.true, one.predicted] : [label] }) }, h("span", {}, names2[0]), h("span", { class: "arrow" }, " → "), h("span", {}, names2[1]))),
           h("td", { class: "n" }, count(one.count)),
           h("td", { class: "n share" }, bar, h("span", {}, share(one.share))),
         );
@@ -99,7 +100,10 @@ export function matrix(loop) {
       normalise.set(now.normalise);
       const asking = { run: of.id, ...query(), normalise: now.normalise, theme: loop.theme() };
       chart.show(JSON.stringify(asking), (signal) => api.figure("confusion", asking, signal), news, () => ({
-        onCell: (row, column) => loop.go({ focus: row === column ? [row] : [row, column] }),
+        onCell: (row, column) => {
+          const label = labelIndex(of, now);
+          loop.go({ focus: label !== null ? [label] : row === column ? [row] : [row, column] });
+        },
       }));
     },
     /** @param {string} text */
@@ -123,6 +127,30 @@ export function output(run, view) {
 /** The name to ask with: where a run has several outputs, one must be named. @param {Run | null} run @param {View | null} view */
 export function outputName(run, view) {
   return run && run.outputs.length > 1 ? output(run, view)?.name : "";
+}
+
+/** The label whose 2x2 is shown, where samples may have several labels. @param {Run | null} run @param {View | null} view */
+export function labelName(run, view) {
+  const of = output(run, view);
+  return of?.labels ? (of.class_names.find((name) => name === view?.label) ?? of.class_names[0] ?? "") : "";
+}
+
+/** The place of that label; null where an output has classes. @param {Run | null} run @param {View | null} view */
+function labelIndex(run, view) {
+  const of = output(run, view);
+  return of?.labels ? of.class_names.indexOf(labelName(run, view)) : null;
+}
+
+/** The labels to choose among. @param {Run | null} run @param {View | null} view @returns {[string, string][]} */
+export function labelOptions(run, view) {
+  const of = output(run, view);
+  return of?.labels ? of.class_names.map((name) => [name, name]) : [];
+}
+
+/** The names on both sides of the matrix. @param {Run | null} run @param {View | null} view */
+export function matrixNames(run, view) {
+  const of = output(run, view);
+  return of?.labels ? ["no", "yes"] : (of?.class_names ?? []);
 }
 
 /** @param {Counts} counts */

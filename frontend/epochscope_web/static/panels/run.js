@@ -6,7 +6,7 @@ import { chosen, classes } from "./classes.js";
 import { list, segments } from "./controls.js";
 import { fill, h } from "./element.js";
 import { runHeader } from "./header.js";
-import { matrix } from "./matrix.js";
+import { labelName, labelOptions, matrix } from "./matrix.js";
 import { scalars } from "./scalars.js";
 import { goesOn } from "./words.js";
 
@@ -26,13 +26,14 @@ export function runPage(loop) {
   const metric = segments("Metric", METRIC_WORDS, (value) => loop.go({ metric: value }));
   const by = segments("By", [["batch", "batch"], ["epoch", "epoch"]], (value) => loop.go({ by: value }));
   const width = list("Window", (value) => loop.go({ width: value === "auto" ? null : Number(value) }));
-  const output = list("Output", (value) => loop.go({ output: value, focus: null }));
+  const output = list("Output", (value) => loop.go({ output: value, label: "", focus: null }));
+  const label = list("Label", (value) => loop.go({ label: value }));
   const from = h("input", { type: "number", min: 1, inputmode: "numeric", "aria-label": "First step of the window", placeholder: "first", onchange: window });
   const to = h("input", { type: "number", min: 1, inputmode: "numeric", "aria-label": "Last step of the window", placeholder: "last", onchange: window });
   const whole = h("button", { type: "button", class: "quiet", onclick: () => loop.go({ from: null, to: null, epoch: null }) }, "Whole run");
   const steps = h("fieldset", { class: "steps" }, h("legend", {}, "Matrix window, steps"), h("div", {}, from, h("span", {}, "to"), to, whole));
   const epoch = list("Matrix of epoch", (value) => loop.go({ epoch: value ? Number(value) : null, from: null, to: null }));
-  const controls = h("div", { class: "controls", role: "group", "aria-label": "What is shown" }, output.element, split.element, metric.element, by.element, width.element, epoch.element, steps);
+  const controls = h("div", { class: "controls", role: "group", "aria-label": "What is shown" }, output.element, label.element, split.element, metric.element, by.element, width.element, epoch.element, steps);
   const wide = h("div", { class: "panel wide" }, curves.element);
   const body = h("div", { class: "grid" }, wide, confusion.element, h("div", { class: "panel low" }, lines.element));
   const trouble = h("div", { class: "trouble", role: "alert" });
@@ -110,7 +111,7 @@ export function runPage(loop) {
       return;
     }
     curves.show(view, run, news);
-    const key = JSON.stringify([view.split, view.from, view.to, view.epoch, view.output, view.normalise, loop.theme()]);
+    const key = JSON.stringify([view.split, view.from, view.to, view.epoch, view.output, view.label, view.normalise, loop.theme()]);
     confusion.show(view, run, news && settled !== key);
     settled = isSettled(run, view) ? key : "";
   }
@@ -125,6 +126,7 @@ export function runPage(loop) {
     width.set(view.width === null ? "auto" : String(view.width), [["auto", "auto"], ...widths.map((steps) => /** @type {[string, string]} */ ([String(steps), steps === 1 ? "1 step" : `${steps} steps`]))]);
     width.element.hidden = view.by === "epoch";
     output.set(view.output || (of.outputs[0]?.name ?? ""), of.outputs.map(({ name }) => [name, name]));
+    label.set(labelName(of, view), labelOptions(of, view));
     const epochs = of.spans.filter((span) => span.split === view.split).map((span) => span.epoch);
     if (view.epoch && !epochs.includes(view.epoch)) epochs.push(view.epoch);
     epoch.set(view.epoch ? String(view.epoch) : "", [["", chosen({ ...view, epoch: null }) === "whole run" ? "all" : "–"], ...epochs.map((one) => /** @type {[string, string]} */ ([String(one), String(one)]))]);
