@@ -283,11 +283,8 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         self._calls_since = 0
         if self._telling.run is not None and one.split != "test":
             self._telling.run.span(one.split, self._epoch, one.steps + 1)
-        if self._telling.run is not None:
-            if one.split == "train":
-                self._telling.run.pace.begin()
-            else:
-                self._telling.run.pace.rest()
+        if self._telling.run is not None and one.split == "train":
+            self._telling.run.pace.begin()
 
     def _keep_pace(self, one: Pass, batches: int, step: int) -> None:
         if one.split == "train" and batches and self._telling.run is not None:

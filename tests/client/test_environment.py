@@ -165,6 +165,7 @@ def test_a_command_line_without_end_or_that_is_no_text_is_bounded(
     command = listener.info().environment["command"]
     assert len(command) == 10_000
     assert command.endswith("…")
+    assert "\0" not in command
 
 
 def test_what_is_said_later_of_the_environment_is_added(listener: Listener) -> None:

@@ -59,6 +59,34 @@ def test_processor_memory_and_speed_are_recorded_by_training_step(
     assert 80 < np.median(listener.series("system/samples_per_second")[1]) <= 800
 
 
+def test_of_a_training_that_stands_still_nothing_is_recorded_twice(listener: Listener) -> None:
+    run = Run(url=listener.url)
+    for step in (1, 2, 3):
+        run.log(step, loss=0.5)
+    time.sleep(0.5)
+    run.finish()
+    assert listener.series("system/memory")[0] == [3]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_what_proc_says_of_processors_and_memory_is_what_psutil_says() -> None:
+    psutil = pytest.importorskip("psutil")
+
+    def times() -> tuple[float, float]:
+        now = psutil.cpu_times()
+        return sum(now[:8]), now.idle + now.iowait
+
+    for work in (False, True):
+        gauge, before = system._ProcCpu(), times()
+        until_s = time.monotonic() + 0.5
+        while time.monotonic() < until_s:
+            if not work:
+                time.sleep(0.1)
+        told, after = gauge()["cpu"], times()
+        assert told == pytest.approx(100 * (1 - (after[1] - before[1]) / (after[0] - before[0])), abs=10)
+    assert system._proc_memory()["memory"] == pytest.approx(psutil.virtual_memory().percent, abs=2)
+
+
 def fake_nvml(utilizations: list[int | None]) -> Any:
     """NVML of a machine with so many GPUs; one of None tells nothing."""
 
@@ -125,4 +153,10 @@ def test_validation_takes_no_time_from_the_speed_of_training(monkeypatch: pytest
     pace.add(3, 32)
     assert pace.rate() == pytest.approx(3 * 32 / 2)
     assert pace.rate() is None
-    assert pace.step == 3
+    pace.rest()
+    now[0] += 60  # validation in a loop that does not say when training goes on: the next batch starts the clock
+    for step in (4, 5):
+        now[0] += 1.0
+        pace.add(step, 32)
+    assert pace.rate() == pytest.approx(32)
+    assert pace.step == 5
