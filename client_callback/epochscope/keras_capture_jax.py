@@ -65,6 +65,23 @@ class Capture(Watch):
     def _run_function(self, original: Any, step: Any, *args: Any, **kwargs: Any) -> Any:
         return original(_Popping(self, tuple(self._keys.values()), step), *args, **kwargs)
 
+    def _see_loss(self, original: Any, *args: Any, **kwargs: Any) -> Any:
+        # JAX is differentiating here: nothing seen would be of use at the end of the step.
+        return original(*args, **kwargs)
+
+    def _classified(self, model: Any, step: Step) -> list[tuple[str, Rule, Any, Any, Any]]:
+        found = super()._classified(model, step)
+        for name, rule, _, y_pred, _ in found:
+            if len(y_pred.shape) > 2 and _masks(model):
+                self._give_up(name, "on JAX Keras loses the mask of its predictions, so padding can't be told apart")
+            elif rule.classes > _MOST_CLASSES:
+                self._give_up(name, f"on JAX at most {_MOST_CLASSES} classes can be counted")
+        return [each for each in found if each[0] in self.outputs.rules]
+
+    def _give_up(self, name: str, reason: str) -> None:
+        del self.outputs.rules[name]
+        self.outputs.reasons[name] = reason
+
     def _learning_rate(self, *args: Any) -> Any:
         model: Any = self._model()
         if model.optimizer is None:
@@ -91,6 +108,13 @@ class Capture(Watch):
         head = jnp.array([self.layouts.index(layout), *(each.size for each in codes)], jnp.int32)
         values = [lax.bitcast_convert_type(jnp.asarray(value, jnp.float32), jnp.int32)[None] for value in scalars]
         return {**logs, self._keys[training]: jnp.concatenate([head, *values, *codes])}, state
+
+
+def _masks(model: Any) -> bool:
+    """Whether some of its layers mask positions."""
+    return any(
+        getattr(each, "mask_zero", False) or type(each).__name__ == "Masking" for each in model._flatten_layers()
+    )
 
 
 class _Popping:

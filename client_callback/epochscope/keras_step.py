@@ -61,7 +61,7 @@ class Watch(patches.Owner):
         self._put(model, "train_step", Watch._run_train_step)
         self._put(model, "test_step", Watch._run_test_step)
         self._put(model, "compute_metrics", Watch._see_metrics)
-        self._put(model, "compute_loss", Watch._see_loss)
+        self._put(model, "compute_loss", type(self)._see_loss)
         if model._loss_tracker is not None:
             self._put(model._loss_tracker, "update_state", Watch._see_loss_value)
         self._tap_metrics(model)
@@ -227,12 +227,16 @@ class Watch(patches.Owner):
         classified: list[tuple[str, int, Any]] = []
         if step.seen is not None:
             with self._safely():
-                for name, rule, y, y_pred, weight in self.outputs.read(model, *step.seen):
+                for name, rule, y, y_pred, weight in self._classified(model, step):
                     classified.append((name, rule.classes, self._codes(rule, y, y_pred, weight)))
         layout = Layout(tuple(scalars), tuple((name, classes) for name, classes, _ in classified))
         if layout not in self.layouts:
             self.layouts.append(layout)
         return self._keep(result, training, layout, list(scalars.values()), [codes for _, _, codes in classified])
+
+    def _classified(self, model: Any, step: Step) -> list[tuple[str, Rule, Any, Any, Any]]:
+        """Name, rule, labels, predictions and weights of each output that can be read."""
+        return self.outputs.read(model, *(step.seen or (None, None, None)))
 
     def _named(self, model: Any, step: Step) -> dict[str, Any]:
         """The batch's own values under the names that Keras itself gives its metrics."""
