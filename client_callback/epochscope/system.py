@@ -17,7 +17,7 @@ from typing import Any
 from epochscope.recording import Recording
 
 SAMPLE_S = 10.0
-FIRST_S = 1.0  # then 2, 4, 8 s, so that a short run has a few, too
+FIRST_S = 1.0  # between the first two looks, then 2, 4, 8 s, so that a short run has some numbers, too
 
 
 class Pace:
@@ -81,6 +81,10 @@ class Watch:
     def _work(self) -> None:
         with contextlib.suppress(Exception):  # a run without these numbers is a run, too
             self._first()
+            # Imports wait until the run has lasted: in a process that a Ctrl-C is about to end, one in a thread
+            # would make Python forget that it was a Ctrl-C.
+            if self._stop.wait(FIRST_S):
+                return
             gauges = [*_processor_gauges(), *_gpu_gauges()]
             pause, told = FIRST_S, self._told
             while not self._stop.wait(min(pause, SAMPLE_S)):
