@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from epochscope.keras_classify import Rule, codes
 from epochscope.keras_outputs import Outputs
-from epochscope.keras_ring import Ring, packed_row
+from epochscope.keras_ring import Ring, counted, length_of, packed_row
 from epochscope.keras_rows import Layout, Rows, parsed_rows
 from epochscope.keras_step import Watch, compile_steps_anew
 
@@ -63,7 +63,12 @@ class Capture(Watch):
         return parsed_rows(self.layouts, entries), lost
 
     def _codes(self, rule: Rule, y: Any, y_pred: Any, weight: Any) -> Any:
-        return tf.convert_to_tensor(codes(rule, y, y_pred, weight))
+        each = tf.convert_to_tensor(codes(rule, y, y_pred, weight))
+        return counted(each, rule.classes) if self._many(each, rule) else each
+
+    def _many(self, each: Any, rule: Rule) -> bool:
+        """Whether a batch has more samples (pixels, mostly) than a matrix has cells, even if its size is not known."""
+        return rule.classes**2 < (each.shape[0] or self._samples(unknown=1) * rule.codes)
 
     def _is_pure(self, metric: Any) -> bool:
         """A variable of TensorFlow itself is written whatever the scope."""
@@ -73,14 +78,14 @@ class Capture(Watch):
         model: Any = self._model()
         per_row = 2 + len(codes) + len(scalars)
         for (name, _), each in zip(layout.outputs, codes, strict=True):
-            per_row += each.shape[0] or self._samples() * self.outputs.rules[name].codes
+            per_row += length_of(each) or self._samples() * self.outputs.rules[name].codes
         most = 2 * per_row * max(int(model.steps_per_execution), 1)
         row = packed_row(self.layouts.index(layout), scalars, codes)
         ring = self.train if training else self.test
         ring.write(row, min(max(_ROWS * per_row, most, _LEAST_ENTRIES), _MOST_ENTRIES))
         return result
 
-    def _samples(self) -> int:
+    def _samples(self, unknown: int = _UNKNOWN_BATCH) -> int:
         """About how many samples a batch has: images may have many of them (a class for each pixel)."""
         step = self._step
         assert step is not None
@@ -89,6 +94,6 @@ class Capture(Watch):
         for tensor in keras.tree.flatten(step.seen[1]):
             within = 1
             for dimension in tensor.shape[1:-1]:
-                within *= dimension or 64
+                within *= dimension or min(64, unknown)
             most = max(most, within)
-        return most * (self._batch_size or _UNKNOWN_BATCH)
+        return most * (self._batch_size or unknown)

@@ -68,8 +68,10 @@ class Pass:
             self.names = set(rows.layout.scalars) - {"learning_rate"}
             for number, name in enumerate(rows.layout.scalars):
                 run.recording.values(wire.clean_name(name), self.split, "batch", steps, rows.scalars[:, number])
-            for (name, classes), lengths, codes in zip(rows.layout.outputs, rows.lengths, rows.codes, strict=True):
-                self._read_codes(run, name, classes, steps, lengths, codes)
+            times = rows.times or [None] * len(rows.codes)
+            outputs = zip(rows.layout.outputs, rows.lengths, rows.codes, times, strict=True)
+            for (name, classes), *counts in outputs:
+                self._read_codes(run, name, classes, steps, *counts)
             run.recording.count_batches(len(rows))
         return int(lost)
 
@@ -84,7 +86,7 @@ class Pass:
             macro |= means
         return each, macro
 
-    def _read_codes(self, run: Run, name: str, classes: int, steps: Any, lengths: Any, codes: Any) -> None:
+    def _read_codes(self, run: Run, name: str, classes: int, steps: Any, lengths: Any, codes: Any, times: Any) -> None:
         kept = codes >= 0
         if not kept.all():
             wrong = int((codes == OUT_OF_RANGE).sum())
@@ -94,7 +96,8 @@ class Pass:
             batch = np.repeat(np.arange(len(lengths)), lengths)
             lengths = np.bincount(batch[kept], minlength=len(lengths))
             codes = codes[kept]
+            times = None if times is None else times[kept]
         if name not in self._totals:
             self._totals[name] = Totals(classes)
-        self._totals[name].add(codes)
-        run.recording.codes(wire.clean_name(name), self.split, classes, steps, lengths, codes)
+        self._totals[name].add(codes, times)
+        run.recording.codes(wire.clean_name(name), self.split, classes, steps, lengths, codes, times)

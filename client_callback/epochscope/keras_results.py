@@ -16,13 +16,19 @@ class Totals:
         self._predicted = np.zeros(classes, np.int64)
         self._hit = np.zeros(classes, np.int64)
 
-    def add(self, codes: NDArray[np.int64]) -> None:
-        """Adds samples: ``codes`` int64 [n], true * classes + predicted."""
+    def add(self, codes: NDArray[np.int64], times: NDArray[np.int64] | None = None) -> None:
+        """Adds samples: ``codes`` int64 [n], true * classes + predicted; ``times`` int64 [n], how many each stands
+        for (1, if left out)."""
         classes = len(self._true)
         true, predicted = np.divmod(codes, classes)
-        self._true += np.bincount(true, minlength=classes)
-        self._predicted += np.bincount(predicted, minlength=classes)
-        self._hit += np.bincount(true[true == predicted], minlength=classes)
+        hit = true == predicted
+        hits = None if times is None else times[hit]
+        for total, index, weights in (
+            (self._true, true, times),
+            (self._predicted, predicted, times),
+            (self._hit, true[hit], hits),
+        ):
+            total += np.bincount(index, weights, minlength=classes).astype(np.int64)  # exact: float64 counts to 2^53
 
     def clear(self) -> None:
         for counts in (self._true, self._predicted, self._hit):

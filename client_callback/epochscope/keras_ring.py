@@ -6,11 +6,14 @@ abort a training.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+
+from epochscope.keras_classify import OUT_OF_RANGE, UNCOUNTED
 
 
 class Ring:
@@ -65,10 +68,37 @@ class Ring:
         return self._longest
 
 
+@dataclass(frozen=True)
+class Counted:
+    """Codes of a batch as a tensor of their counts: [classes * classes + 2] int64, the last two of samples whose
+    label is none of the classes and of those that are not counted."""
+
+    counts: Any
+
+
+def counted(codes: Any, classes: int) -> Counted:
+    """The ``codes`` of a batch, int64 [samples], as counts. Sums of ones: XLA can't compile a histogram."""
+    cells = classes * classes
+    places = tf.where(codes == OUT_OF_RANGE, tf.constant(cells, tf.int64), codes)
+    places = tf.where(codes == UNCOUNTED, tf.constant(cells + 1, tf.int64), places)
+    ones = tf.ones_like(codes, tf.int32)
+    return Counted(tf.cast(tf.math.unsorted_segment_sum(ones, tf.cast(places, tf.int32), cells + 2), tf.int64))
+
+
+def length_of(codes: Any) -> int | None:
+    """How much of a row codes or counts take; None if that is not known while the step is traced."""
+    length: int | None = (codes.counts if isinstance(codes, Counted) else codes).shape[0]
+    return length
+
+
 def packed_row(number: int, scalars: list[Any], codes: list[Any]) -> Any:
-    """One row as a tensor: ``scalars`` of any number type, for each output the int64 ``codes`` of its samples."""
+    """One row as a tensor: ``scalars`` of any number type, for each output the int64 ``codes`` of its samples, or
+    their counts."""
+    signs = [-1 if isinstance(each, Counted) else 1 for each in codes]
+    codes = [each.counts if isinstance(each, Counted) else each for each in codes]
     bits = [tf.bitcast(tf.reshape(tf.cast(value, tf.float32), [1]), tf.int32) for value in scalars]
     parts = [tf.cast(tf.concat(bits, 0), tf.int64)] if bits else []
     body = tf.concat([*parts, *codes], 0) if parts or codes else tf.zeros([0], tf.int64)
+    lengths = [sign * tf.size(each, tf.int64) for sign, each in zip(signs, codes, strict=True)]
     head = [tf.size(body, tf.int64) + 2 + len(codes), tf.constant(number, tf.int64)]
-    return tf.concat([tf.stack([*head, *(tf.size(each, tf.int64) for each in codes)]), body], 0)
+    return tf.concat([tf.stack([*head, *lengths]), body], 0)

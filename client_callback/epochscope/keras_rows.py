@@ -1,15 +1,18 @@
 """What the log of the compiled steps holds, whichever backend writes it: one row a batch, read many at a time.
 
 A row as a vector of whole numbers is: its own length, the number of its layout, the number of codes of each output,
-the bits of each scalar (float32), then the codes.
+the bits of each scalar (float32), then the codes. Where a batch has more samples than a matrix has cells, their counts
+stand instead of the codes, and their number is negative.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from epochscope.keras_classify import OUT_OF_RANGE
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,14 @@ class Layout:
 @dataclass(frozen=True)
 class Rows:
     """Consecutive batches of one layout: ``scalars`` float64 [rows, names]; for each output the ``lengths``
-    int64 [rows] and the ``codes`` int64 [sum of lengths] of its samples, uncounted ones still among them."""
+    int64 [rows] and the ``codes`` int64 [sum of lengths] of its samples, uncounted ones still among them; ``times``,
+    where there is one, says how many samples each code stands for, int64 [sum of lengths]."""
 
     layout: Layout
     scalars: NDArray[np.float64]
     lengths: list[NDArray[np.int64]]
     codes: list[NDArray[np.int64]]
+    times: list[NDArray[np.int64] | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.scalars)
@@ -44,25 +49,42 @@ def parsed_rows(layouts: list[Layout], entries: NDArray[np.int64]) -> list[Rows]
     rows: list[Rows] = []
     begin = 0
     while begin < len(starts):
-        number = int(entries[starts[begin] + 1])
+        layout, signs = _kind(layouts, entries, starts[begin])
         end = begin + 1
-        while end < len(starts) and entries[starts[end] + 1] == number:
+        while end < len(starts) and _kind(layouts, entries, starts[end]) == (layout, signs):
             end += 1
-        rows.append(_parsed(layouts[number], entries, np.array(starts[begin:end])))
+        rows.append(_parsed(layout, signs, entries, np.array(starts[begin:end])))
         begin = end
     return rows
 
 
-def _parsed(layout: Layout, entries: NDArray[np.int64], starts: NDArray[np.int64]) -> Rows:
+def _kind(layouts: list[Layout], entries: NDArray[np.int64], start: int) -> tuple[Layout, list[bool]]:
+    """The layout of a row, and for each output whether it has counts instead of codes."""
+    layout = layouts[int(entries[start + 1])]
+    return layout, (entries[start + 2 : start + 2 + len(layout.outputs)] < 0).tolist()
+
+
+def _parsed(layout: Layout, counted: list[bool], entries: NDArray[np.int64], starts: NDArray[np.int64]) -> Rows:
     outputs, scalars = len(layout.outputs), len(layout.scalars)
     after_head = starts + 2 + outputs
     bits = entries[after_head[:, None] + np.arange(scalars)].astype(np.int32)
     lengths, found = [], []
+    times: list[NDArray[np.int64] | None] = []
     begin = after_head + scalars
     for index in range(outputs):
-        length = entries[starts + 2 + index]
+        length = abs(entries[starts + 2 + index])
+        if counted[index]:
+            counts = entries[begin[:, None] + np.arange(length[0])]
+            begin = begin + length
+            counts[:, -1] = 0  # of samples that are not to be counted
+            row, code = np.nonzero(counts)
+            lengths.append(np.bincount(row, minlength=len(starts)))
+            times.append(counts[row, code])
+            found.append(np.where(code == length[0] - 2, OUT_OF_RANGE, code))
+            continue
         shift = np.repeat(begin - (np.cumsum(length) - length), length)
         lengths.append(length)
+        times.append(None)
         found.append(entries[shift + np.arange(len(shift))])
         begin = begin + length
-    return Rows(layout, bits.view(np.float32).astype(np.float64), lengths, found)
+    return Rows(layout, bits.view(np.float32).astype(np.float64), lengths, found, times)

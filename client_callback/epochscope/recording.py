@@ -56,6 +56,7 @@ class _Codes:
     steps: NDArray[np.int64]  # [L]
     lengths: NDArray[np.int64]  # [L], how many of the codes belong to each step
     codes: NDArray[np.int64]  # [sum of lengths], true * classes + predicted
+    times: NDArray[np.int64] | None = None  # [sum of lengths], how many samples each stands for; None: one
 
 
 class Recording:
@@ -78,18 +79,22 @@ class Recording:
         steps: NDArray[np.int64],
         lengths: NDArray[np.int64],
         codes: NDArray[np.int64],
+        times: NDArray[np.int64] | None = None,
     ) -> None:
-        """Classified samples of L steps: ``codes`` int64 [sum of lengths] are true * classes + predicted.
+        """Classified samples of L steps: ``codes`` int64 [sum of lengths] are true * classes + predicted; each stands
+        for one sample, or for so many as ``times`` int64 [sum of lengths] says.
 
         A step without any classified sample has length 0 and stays a step.
         """
         if len(codes) <= _CODES_AT_ONCE:
-            self._items.append(_Codes(output, split, classes, steps, lengths, codes))
+            self._items.append(_Codes(output, split, classes, steps, lengths, codes, times))
             return
-        for step, piece in zip(steps, np.split(codes, np.cumsum(lengths)[:-1]), strict=True):
-            for start in range(0, max(len(piece), 1), _CODES_AT_ONCE):
-                part = piece[start : start + _CODES_AT_ONCE]
-                self._items.append(_Codes(output, split, classes, np.array([step]), np.array([len(part)]), part))
+        for step, end, length in zip(steps, np.cumsum(lengths), lengths, strict=True):
+            for start in range(end - length, max(end, end - length + 1), _CODES_AT_ONCE):
+                part = slice(start, min(start + _CODES_AT_ONCE, end))
+                some = codes[part]
+                many = None if times is None else times[part]
+                self._items.append(_Codes(output, split, classes, np.array([step]), np.array([len(some)]), some, many))
 
     def info(self, info: wire.RunInfo) -> None:
         self._items.append(info)
@@ -148,7 +153,13 @@ def _counted(output: str, split: wire.Split, classes: int, pieces: list[_Codes])
     codes = np.concatenate([piece.codes for piece in pieces])
     cells_of_matrix = classes * classes
     entry = np.repeat(np.arange(len(steps), dtype=np.int64), lengths)
-    keys, counts = np.unique(entry * cells_of_matrix + codes, return_counts=True)
+    keys = entry * cells_of_matrix + codes
+    if any(piece.times is not None for piece in pieces):
+        each = [np.ones(len(piece.codes)) if piece.times is None else piece.times for piece in pieces]
+        keys, places = np.unique(keys, return_inverse=True)
+        counts = np.bincount(places, np.concatenate(each), minlength=len(keys)).astype(np.int64)
+    else:
+        keys, counts = np.unique(keys, return_counts=True)
     entries, cells = np.divmod(keys, cells_of_matrix)
     true, predicted = np.divmod(cells, classes)
     return wire.ConfusionColumns.of(

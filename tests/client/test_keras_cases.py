@@ -317,7 +317,7 @@ def several_logits() -> Any:
     return compile_it(keras.Model(inputs, keras.layers.Dense(len(LABELS))(inputs)), loss=loss, metrics=None)
 
 
-SEVERAL = {
+SEVERAL: dict[str, tuple[Callable[[], Any], float]] = {
     "sigmoids": (sigmoids, 0.5),
     "sigmoids, xla, several steps": (lambda: sigmoids(jit_compile=True, steps_per_execution=3), 0.5),
     "logits": (several_logits, 0.0),
@@ -339,8 +339,8 @@ def test_each_of_several_labels_has_a_matrix_of_its_own(name: str, listener: Lis
         assert sorted(matrices) == list(range(1, 2 * len(parts) + 1))
         for number, part in enumerate(parts * 2, 1):
             expected = np.zeros((8, 8), int)
-            for label, matrix in enumerate(multilabel_confusion_matrix(HAS[part], said[part])):
-                expected[2 * label : 2 * label + 2, 2 * label : 2 * label + 2] = matrix
+            for first, matrix in zip(range(0, 8, 2), multilabel_confusion_matrix(HAS[part], said[part]), strict=True):
+                expected[first : first + 2, first : first + 2] = matrix
             np.testing.assert_array_equal(matrices[number], expected)
     (output,) = listener.info().outputs
     assert (output.class_names, output.labels) == (tuple(LABELS), True)
@@ -456,8 +456,55 @@ def test_every_pixel_is_counted(one_hot: bool, listener: Listener) -> None:
     assert_counted(listener, said_by(model, images), labels, batches(0, 10, 4))
 
 
+@pytest.mark.parametrize("compiled", [{}, {"jit_compile": True}, {"steps_per_execution": 3}], ids=str)
+def test_many_pixels_are_counted_in_the_step_itself(
+    compiled: Any, listener: Listener, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import keras
+    from epochscope import keras_ring
+
+    written: list[int | None] = []
+    pack = keras_ring.packed_row
+
+    def packed(number: int, scalars: list[Any], codes: list[Any]) -> Any:
+        written.extend(keras_ring.length_of(each) for each in codes)
+        return pack(number, scalars, codes)
+
+    monkeypatch.setattr("epochscope.keras_capture.packed_row", packed)
+    images = RANDOM.normal(size=(14, 6, 6, 2)).astype("float32")
+    labels = RANDOM.choice([0, 1, 2, 3, 255], (14, 6, 6))  # 3 is no class, 255 is to be ignored
+    weight = RANDOM.choice([0.0, 0.5, 2.0], labels.shape).astype("float32")
+    inputs = keras.Input((6, 6, 2))
+    model = keras.Model(inputs, keras.layers.Conv2D(CLASSES, 1, activation="softmax")(inputs))
+    ignoring = keras.losses.SparseCategoricalCrossentropy(ignore_class=255, reduction=None)
+
+    def loss(y: Any, y_pred: Any) -> Any:
+        return ignoring(keras.ops.where(y == 3, 255, y), y_pred)
+
+    loss.ignore_class = 255  # type: ignore[attr-defined]
+    compile_it(model, loss=loss, metrics=None, **compiled)
+    callback = monitor(listener, num_classes=CLASSES)
+    sizes = {"batch_size": 4, "epochs": 2, "shuffle": False, "verbose": 0}
+    history = model.fit(images, labels, sample_weight=weight, **sizes, callbacks=[callback]).history
+    parts = []
+    for part in batches(0, 14, 4):
+        mask = np.zeros(labels.shape, bool)
+        mask[part] = (labels[part] < CLASSES) & (weight[part] > 0)
+        parts.append(mask)
+    said = said_by(model, images)
+    assert_counted(listener, said, labels, parts * 2)
+    assert set(written) == {CLASSES**2 + 2}  # not a number for each pixel
+    assert "some labels are none of the classes 0 to 2" in capsys.readouterr().err
+    kept = np.any(parts, axis=0)
+    for name, score in (("recall", recall_score), ("precision", precision_score), ("f1", f1_score)):
+        values = score(labels[kept], said[kept], average=None, labels=range(CLASSES), zero_division=np.nan)
+        for label, value in enumerate(values):
+            assert history[f"{name}/{label}"] == pytest.approx([value] * 2, nan_ok=True)
+
+
 def code_on_the_page(word: str) -> str:
     """The one block of the page on capture that has ``word`` in it."""
+    block: str
     (block,) = [one for one in re.findall(r"^```python\n(.*?)^```$", CAPTURE.read_text(), re.M | re.S) if word in one]
     return block
 
