@@ -14,7 +14,7 @@ FIND_TENSORFLOW := from importlib.util import find_spec as f; raise SystemExit(f
 FOUND_PYTHON := import sys; print("python%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit keras browser wheel clean
+.PHONY: help demo test lint types unit keras backends browser wheel clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -23,7 +23,7 @@ help: ## Say what can be made
 demo: $(VENV)/.server ## Train on Fashion-MNIST and watch it in the browser; ARGS="--epochs 2 --exit"
 	@$(VENV)/bin/epochscope demo $(ARGS)
 
-test: lint types unit keras browser ## Run every check
+test: lint types unit backends keras browser ## Run every check
 
 lint: $(VENV)/.dev ## Style: ruff
 	$(VENV)/bin/ruff check .
@@ -39,6 +39,24 @@ unit: $(VENV)/.dev ## The quick tests: no training, no browser
 
 keras: $(VENV)/.dev ## The tests that train real models, and the other slow ones
 	$(PYTEST) -m "(keras or slow) and not browser" $(ARGS)
+
+# Where a backend can't be had its tests are skipped, and say so; on a build machine that would hide a hole, so there it
+# fails. Of torch first the version that was tested: a machine may hold just that, as a small build for the CPU.
+HAS = $(PY) -c 'from importlib.util import find_spec as f; raise SystemExit(f("$(1)") is None)'
+JAX := jax
+TORCH := torch==2.13.0
+
+backends: $(VENV)/.dev ## The tests of Keras's other backends: JAX and torch
+	@$(call HAS,jax) || { echo 'Installing $(JAX), once'; $(PIP) install --quiet '$(JAX)' || [ "$(CI)" != true ]; }
+	@$(call HAS,torch) || { echo 'Installing torch, once'; $(PIP) install --quiet '$(TORCH)' || \
+		$(PIP) install --quiet torch || [ "$(CI)" != true ]; }
+	@for backend in jax torch; do \
+		if $(PY) -c "import $$backend" 2>/dev/null; then \
+			KERAS_BACKEND=$$backend $(PYTEST) tests/client/backends $(ARGS) || exit 1; \
+		else \
+			echo "backends: $$backend can not be imported here, its tests are skipped"; [ "$(CI)" != true ] || exit 1; \
+		fi; \
+	done
 
 # Without a browser its tests are skipped, and say so; on a build machine that would hide a hole, so there it fails.
 # Playwright's driver needs libatomic, which the smallest Debian lacks.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from listener import Listener, lines
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 from small_models import (
     BATCH,
     CLASSES,
@@ -22,6 +22,7 @@ from small_models import (
     RANDOM,
     SAMPLES,
     TRAIN_BATCHES,
+    VAL,
     VAL_BATCHES,
     YES,
     X,
@@ -153,7 +154,7 @@ def test_a_learning_rate_that_a_callback_changes_is_the_one_of_its_time(listener
     np.testing.assert_allclose(listener.series("learning_rate")[1], [0.5] * 4 + [0.25] * 4)
 
 
-def test_every_compiled_metric_has_its_own_value_of_the_batch(listener: Listener) -> None:
+def test_each_compiled_metric_has_its_own_value_of_the_batch(listener: Listener) -> None:
     import keras
 
     metrics = ["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2, name="top2")]
@@ -166,7 +167,7 @@ def test_every_compiled_metric_has_its_own_value_of_the_batch(listener: Listener
         assert listener.series(name)[1] == pytest.approx([each[name] for each in own] * 2, abs=3e-6)
 
 
-def test_a_sample_of_weight_0_is_not_counted(listener: Listener) -> None:
+def weightless(listener: Listener) -> None:
     model = sequential()
     weight = (np.arange(SAMPLES) % 3 > 0).astype("float32")
     fit(model, Y, monitor(listener), sample_weight=weight)
@@ -178,7 +179,7 @@ def test_a_sample_of_weight_0_is_not_counted(listener: Listener) -> None:
         )
 
 
-def test_several_outputs_each_have_their_matrix(listener: Listener) -> None:
+def several_outputs(listener: Listener) -> None:
     import keras
 
     inputs = keras.Input((FEATURES,))
@@ -199,6 +200,38 @@ def test_several_outputs_each_have_their_matrix(listener: Listener) -> None:
             confusion_matrix(YES[part], guesses["sick"][part, 0] > 0.5, labels=[0, 1]),
         )
     assert {"loss", "kind_loss", "sick_loss", "kind_accuracy"} <= listener.keys()
+
+
+def several_labels(listener: Listener) -> None:
+    has = RANDOM.integers(0, 2, (SAMPLES + VAL, 4)).astype("float32")
+    model = plain(4, "sigmoid", loss="binary_crossentropy", metrics=None)
+    fit(model, has, monitor(listener))
+    guesses = scores(model, X) > 0.5
+    for number, part in enumerate(TRAIN_BATCHES, 1):
+        for label, expected in enumerate(multilabel_confusion_matrix(has[part], guesses[part])):
+            own = slice(2 * label, 2 * label + 2)
+            np.testing.assert_array_equal(listener.matrices()[number][own, own], expected)
+
+
+def pixels(listener: Listener) -> None:
+    import keras
+
+    images = RANDOM.normal(size=(10, 4, 4, 2)).astype("float32")
+    labels = RANDOM.choice([0, 1, 2, 255], (10, 4, 4, 1))
+    inputs = keras.Input((4, 4, 2))
+    model = keras.Model(inputs, keras.layers.Dense(CLASSES, activation="softmax")(inputs))
+    compiled(model, loss=loss("SparseCategoricalCrossentropy", ignore_class=255), metrics=None)
+    model.fit(images, labels, batch_size=4, shuffle=False, verbose=0, callbacks=[monitor(listener)])
+    guesses = said(model, images)
+    for number, part in enumerate(batches(0, 10, 4), 1):
+        truth = labels[part][..., 0]
+        expected = confusion_matrix(truth[truth < 255], guesses[part][truth < 255], labels=range(CLASSES))
+        np.testing.assert_array_equal(listener.matrices()[number], expected)
+
+
+@pytest.mark.parametrize("check", [weightless, several_outputs, several_labels, pixels])
+def test_outputs_labels_and_pixels_are_counted_there_too(check: Callable[[Listener], None], listener: Listener) -> None:
+    check(listener)
 
 
 def test_masked_positions_are_not_counted_and_where_keras_loses_the_mask_nothing_is(
