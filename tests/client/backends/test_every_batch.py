@@ -49,6 +49,8 @@ pytestmark = [
 ]
 only_jax = pytest.mark.skipif(BACKEND != "jax", reason="Keras has it on JAX only, not on torch")
 
+not_torch = pytest.mark.skipif(BACKEND == "torch", reason="Keras itself fails there: grad_input must be contiguous")
+
 
 @dataclass
 class Case:
@@ -229,7 +231,7 @@ def pixels(listener: Listener) -> None:
         np.testing.assert_array_equal(listener.matrices()[number], expected)
 
 
-@pytest.mark.parametrize("check", [weightless, several_outputs, several_labels, pixels])
+@pytest.mark.parametrize("check", [weightless, several_outputs, several_labels, pytest.param(pixels, marks=not_torch)])
 def test_outputs_labels_and_pixels_are_counted_there_too(check: Callable[[Listener], None], listener: Listener) -> None:
     check(listener)
 
