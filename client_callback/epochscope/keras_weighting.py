@@ -64,6 +64,7 @@ class Weighting(Quiet):
         self._held: _Held | None = None
         self._evaluating = False
         self._told: set[str] = set()
+        self.useless = False  # this model's steps can't be weighted; why is said
         callback_list = keras_facts.callback_list()
         self._callback_list = weakref.ref(callback_list) if callback_list is not None else None
         for name in ("make_train_function", "make_test_function"):
@@ -185,6 +186,7 @@ class Weighting(Quiet):
         return "; ".join(reasons.values())
 
     def _say(self, why: str) -> None:
+        self.useless = True
         if why not in self._told:
             self._told.add(why)
             say(f"class weights are not used: {why}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,8 +16,7 @@ from epochscope.keras_attachment import Attachment
 from epochscope.keras_confusion import ConfusionMatrix
 from epochscope.keras_guard import Guarded, guarded
 from epochscope.keras_weighting import Weighting
-
-Weights = Mapping[str, float] | Sequence[float]
+from epochscope.weights import Weights, checked, checked_names, difficulty_weights, in_order, initial_weights
 
 
 @keras.saving.register_keras_serializable(package="epochscope")
@@ -96,7 +94,7 @@ class ClassWeights(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         self._start_epoch = start_epoch
         self._given_names = [str(name) for name in class_names] if class_names is not None else None
         self._output = output
-        self._initial = _initial(initial, self._given_names)
+        self._initial = initial_weights(initial, self._given_names)
         self._names: list[str] = []
         self._values: NDArray[np.float64] | None = None
         self._weighting: Weighting | None = None
@@ -134,7 +132,7 @@ class ClassWeights(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
 
     @guarded
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if self._weighting is None or not isinstance(logs, dict):
+        if self._weighting is None or self._weighting.useless or not isinstance(logs, dict):
             return
         recall = self._recall(logs)
         before = f"{self._output}/" if self._output is not None else ""
@@ -189,8 +187,8 @@ class ClassWeights(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
             return difficulty_weights(list(recall.values()), self._floor)
         answer = self._function(epoch, dict(recall))
         if isinstance(answer, Mapping):
-            return _in_order({**self.current, **_checked_names(answer, self._names)}, self._names)
-        values = _checked(answer)
+            return in_order({**self.current, **checked_names(answer, self._names)}, self._names)
+        values = checked(answer)
         if len(values) != len(self._names):
             raise ValueError(f"the function gave {len(values)} weights for {len(self._names)} classes")
         return values
@@ -257,55 +255,6 @@ class ClassWeights(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         if text not in self._told:
             self._told.add(text)
             say(text)
-
-
-def difficulty_weights(recall: Sequence[float], floor: float) -> NDArray[np.float64]:
-    """CDB-W weights with dynamic tau, float64 [classes] of mean 1; 1 where recall is NaN."""
-    accuracy = np.asarray(recall, np.float64)
-    weights = np.ones(len(accuracy))
-    known = ~np.isnan(accuracy)
-    if known.any():
-        there = accuracy[known]
-        tau = 1 / (1 + math.exp(-there.max() / (there.min() + 0.01)))
-        raw = np.maximum((1 - there) ** tau, floor)
-        weights[known] = raw / raw.mean()
-    return weights
-
-
-def _initial(given: Weights | None, names: list[str] | None) -> NDArray[np.float64] | None:
-    if given is None:
-        return None
-    if isinstance(given, Mapping):
-        if names is None:
-            raise ValueError("initial weights by name need class_names=[...], too, which say the order")
-        return _in_order({**dict.fromkeys(names, 1.0), **_checked_names(given, names)}, names)
-    values = _checked(given)
-    if names is not None and len(values) != len(names):
-        raise ValueError(f"there are {len(values)} initial weights for {len(names)} class_names")
-    if len(values) < 2:
-        raise ValueError("initial weights must be two at least, one for each class")
-    return values
-
-
-def _checked_names(given: Mapping[str, float], names: list[str]) -> dict[str, float]:
-    unknown = [name for name in given if name not in names]
-    if unknown:
-        raise ValueError(f"there is no class {unknown[0]!r} to give a weight; there are {', '.join(names)}")
-    return dict(zip(given, _checked(given.values()).tolist(), strict=True))
-
-
-def _checked(given: Iterable[float]) -> NDArray[np.float64]:
-    values = np.asarray(list(given), np.float64)
-    if values.ndim != 1:
-        raise ValueError("weights must be one number for each class")
-    wrong = values[~(np.isfinite(values) & (values > 0))]
-    if len(wrong):
-        raise ValueError(f"weights must be finite and above 0, not {wrong[0]}")
-    return values
-
-
-def _in_order(weights: Mapping[str, float], names: list[str]) -> NDArray[np.float64]:
-    return np.array([weights[name] for name in names], np.float64)
 
 
 def _matrices(model: Any) -> list[ConfusionMatrix]:

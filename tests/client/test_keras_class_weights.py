@@ -164,6 +164,47 @@ def test_it_is_the_same_on_every_backend_also_after_an_exception(backend: str, m
             assert b"class_weights" not in archive.read(entry)
 
 
+BESIDE = """
+import json, sys
+import keras, numpy as np
+from epochscope.keras import ClassWeights, Monitor
+names, hand = ["zebra", "ant", "mole"], np.array([1.0, 2.0, 4.0])
+random = np.random.default_rng(1)
+x, y = random.normal(size=(40, 4)).astype("float32"), np.sort(random.integers(0, 3, 40))
+keras.utils.set_random_seed(1)
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+monitor = Monitor(class_names=names, url=sys.argv[1])
+weights = ClassWeights(lambda epoch, recall: dict(zip(names, epoch * hand)))
+model.fit(x, y, epochs=3, batch_size=16, verbose=0, shuffle=False, validation_data=(x, y),
+          callbacks=[monitor, weights][:: int(sys.argv[2])])
+loss = -np.log(np.asarray(model.predict(x, verbose=0), "float64")[np.arange(40), y])
+print(json.dumps([(loss * weight).tolist() for weight in (np.ones(40), hand[y], 2 * hand[y])] + [y.tolist()]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["1", "-1"], ids=["after Monitor", "before Monitor"])
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_beside_monitor_it_is_the_same_on_other_backends(backend: str, order: str, listener: Listener) -> None:
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    done = subprocess.run(
+        [sys.executable, "-c", BESIDE, listener.url, order],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_BACKEND": backend},
+    )
+    assert done.returncode == 0, done.stderr
+    *losses, y = json.loads(done.stdout.splitlines()[-1])
+    batches = [slice(0, 16), slice(16, 32), slice(32, 40)]
+    expected = [np.mean(epoch[batch]) for epoch in losses for batch in batches]
+    np.testing.assert_allclose(listener.series("loss")[1], expected, rtol=1e-5)
+    assert listener.series("class_weight/mole", by="epoch") == ([1, 2, 3], [1.0, 4.0, 8.0])
+    for step, batch in enumerate(batches * 3, 1):
+        assert listener.matrices()[step].sum(axis=1).tolist() == np.bincount(y[batch], minlength=3).tolist()
+
+
 def labels_of(kind: str) -> tuple[Any, Any, Any, str]:
     """A model's last layer, labels, the class of each sample, and the loss."""
     if kind == "sparse":
@@ -423,6 +464,7 @@ def test_an_order_of_the_classes_that_nobody_knows_is_said(capsys: Console) -> N
     [
         (1, None, "mse", "class weights are not used: mse is a loss of regression"),
         (3, "sigmoid", "binary_crossentropy", "class weights are not used: "),
+        (4, "sigmoid", "binary_crossentropy", "class weights are not used: "),
     ],
 )
 def test_what_has_no_classes_is_trained_without_weights_and_one_line_says_why(
@@ -430,10 +472,12 @@ def test_what_has_no_classes_is_trained_without_weights_and_one_line_says_why(
 ) -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation=activation)])
     model.compile(keras.optimizers.SGD(0.0), loss)
-    y = np.eye(3)[Y][:, :units]
+    y = np.eye(4)[Y][:, :units]
     weights = ClassWeights(initial=[5] * max(units, 2))
-    history = model.fit(X, y, validation_data=(X, y), epochs=2, verbose=0, callbacks=[weights]).history
+    recalls = Recalls(*[dict.fromkeys("0123"[: max(units, 2)], 0.5)] * 2)
+    history = model.fit(X, y, validation_data=(X, y), epochs=2, verbose=0, callbacks=[recalls, weights]).history
     assert history["loss"] == pytest.approx(history["val_loss"], rel=1e-5)
+    assert not [name for name in history if name.startswith("class_weight")]
     said = lines(capsys.readouterr().err)
     assert [each.startswith(line) for each in said].count(True) == 1
 
