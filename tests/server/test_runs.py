@@ -51,6 +51,12 @@ def test_a_run_ends_as_its_last_flush_says(training: Training) -> None:
     assert run["ended_ms"] >= run["created_ms"]
 
 
+def test_families_of_series_are_left_out_of_the_summary(training: Training) -> None:
+    training.send(series=[wire.SeriesColumns.of("class_weight/cat", "train", "epoch", [1], [0.5]), loss(0.4)])
+    assert training.get()["summary"] == {"loss": 0.4}
+    assert len(training.get()["series"]) == 2
+
+
 def test_every_flush_moves_the_revision_on(training: Training) -> None:
     training.send()
     before = training.get()["rev"]

@@ -41,7 +41,9 @@ class ListedRun(BaseModel):
     capture: str = Field(description="what is captured of the model, and why no more, in one line")
     rev: int = Field(description="grows with everything that is stored of the run")
     steps: dict[str, int] = Field(description="last step of each split")
-    summary: dict[str, float | str] = Field(description="last value of each scalar, val_ before those of validation")
+    summary: dict[str, float | str] = Field(
+        description="last value of each scalar without a slash in its name, val_ before those of validation"
+    )
     outputs: list[dict[str, Any]]
 
 

@@ -32,7 +32,8 @@ def seal(connection: sa.Connection, known: runs.Row, posted: wire.Flush, now_ms:
         _insert_series(connection, known["id"], chunk, columns)
         if by == "batch":
             steps[split] = max(steps.get(split, 0), int(step.max()))
-        last.setdefault(by, {})[key if split == "train" else f"{split}_{key}"] = _in_json(value[np.argmax(step)])
+        if "/" not in key:  # names with a slash are families, as class_weight/<class>: too many for a list of runs
+            last.setdefault(by, {})[key if split == "train" else f"{split}_{key}"] = _in_json(value[np.argmax(step)])
     names = [output["name"] for output in known["outputs"]]
     for counted in _joined_counts(posted.confusion):
         step = counted.arrays()[0]

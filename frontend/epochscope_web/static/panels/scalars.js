@@ -24,7 +24,8 @@ export function scalars(loop) {
     show(view, runs, news) {
       const there = new Set(runs.flatMap((run) => run.series.filter((series) => series.by !== "run").map(({ key }) => key)));
       const rates = [...there].filter((key) => RATE.test(key));
-      const metrics = [...there].filter((key) => key !== "loss" && !RATE.test(key) && !PER_CLASS.test(key));
+      const family = (/** @type {string} */ key) => Number(key.includes("/")); // system/cpu and the like come last
+      const metrics = [...there].filter((key) => key !== "loss" && !RATE.test(key) && !PER_CLASS.test(key)).sort((a, b) => family(a) - family(b));
       const key = metrics.includes(view.key) ? view.key : (metrics.find((name) => /accuracy/.test(name)) ?? metrics[0]);
       choice.set(key ?? "", metrics.map((name) => [name, name]));
       metric.title.textContent = key ?? "Metric";
