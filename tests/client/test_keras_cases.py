@@ -532,7 +532,7 @@ def test_a_train_on_batch_loop_as_the_page_shows_it_is_counted(
 
 
 def test_every_test_that_the_page_names_is_there() -> None:
-    here = "".join(path.read_text() for path in Path(__file__).parents[1].glob("*/test_*.py"))
+    here = "".join(path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py"))
     named = set(re.findall(r"`(test_\w+)`", CAPTURE.read_text()))
     assert named
     assert {name for name in named if f"def {name}(" not in here} == set()
