@@ -37,8 +37,11 @@ types: $(VENV)/.dev frontend/node_modules/.made ## Types: mypy --strict, tsc --s
 unit: $(VENV)/.dev ## The quick tests: no training, no browser
 	$(PYTEST) -n 2 -m "not keras and not browser and not slow" $(ARGS)
 
+# The demo's tests start processes of their own; they come first, from a runner that has not loaded TensorFlow itself,
+# as a newcomer's shell has not.
 keras: $(VENV)/.dev ## The tests that train real models, and the other slow ones
-	$(PYTEST) -m "(keras or slow) and not browser" $(ARGS)
+	$(PYTEST) tests/test_demo.py -m "keras or slow" $(ARGS)
+	$(PYTEST) --ignore tests/test_demo.py -m "(keras or slow) and not browser" $(ARGS)
 
 # JAX and torch are large (torch brings several GB of CUDA on many machines), so they are installed on a build machine or
 # on request; elsewhere the tests of those that are there run. Of torch first the version that was tested: a machine may
