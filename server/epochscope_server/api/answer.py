@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from epochscope_server.analysis.rates import Rate
 from epochscope_server.errors import BusyError, PublicError
+from epochscope_server.nonfinite import said
 
 _log = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
@@ -64,7 +65,7 @@ def numbers(values: np.ndarray) -> list[float | str]:
     """Floats, with NaN and ±Inf as the strings "NaN", "Infinity", "-Infinity"."""
     listed: list[float | str] = values.tolist()
     for index in np.flatnonzero(~np.isfinite(values)):
-        listed[index] = "NaN" if np.isnan(values[index]) else ("Infinity" if values[index] > 0 else "-Infinity")
+        listed[index] = said(float(values[index]))
     return listed
 
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from epochscope import wire
 
 from epochscope_server.errors import InvalidError, NotFoundError
+from epochscope_server.nonfinite import said
 from epochscope_server.store.schema import OWNED, deleted_run, run, run_tag, series, span
 
 SILENT_AFTER = 3  # promised flushes that did not come
@@ -238,8 +239,7 @@ def set_tags(connection: sa.Connection, run_id: int, names: Sequence[str]) -> No
 
 def json_safe(params: Mapping[str, Any]) -> dict[str, Any]:
     """Params as JSON keeps them: numbers that are not finite become the strings NaN, Infinity, -Infinity."""
-    words = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-    return {key: words.get(str(value), value) if isinstance(value, float) else value for key, value in params.items()}
+    return {key: said(value) if isinstance(value, float) else value for key, value in params.items()}
 
 
 def _row(found: sa.RowMapping) -> Row:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from epochscope import wire
 from sqlalchemy.dialects.sqlite import insert
 
+from epochscope_server.nonfinite import said
 from epochscope_server.store import chunks, runs
 from epochscope_server.store.schema import confusion_chunk, series, series_chunk, span
 
@@ -33,7 +34,7 @@ def seal(connection: sa.Connection, known: runs.Row, posted: wire.Flush, now_ms:
         if by == "batch":
             steps[split] = max(steps.get(split, 0), int(step.max()))
         if "/" not in key:  # names with a slash are families, as class_weight/<class>: too many for a list of runs
-            last.setdefault(by, {})[key if split == "train" else f"{split}_{key}"] = _in_json(value[np.argmax(step)])
+            last.setdefault(by, {})[key if split == "train" else f"{split}_{key}"] = said(float(value[np.argmax(step)]))
     names = [output["name"] for output in known["outputs"]]
     for counted in _joined_counts(posted.confusion):
         step = counted.arrays()[0]
@@ -117,10 +118,3 @@ def _joined_counts(posted: Iterable[wire.ConfusionColumns]) -> list[wire.Confusi
         )
         for (output, split), parts in groups.items()
     ]
-
-
-def _in_json(value: Any) -> float | str:
-    number = float(value)
-    if np.isfinite(number):
-        return number
-    return "NaN" if np.isnan(number) else ("Infinity" if number > 0 else "-Infinity")
