@@ -1,0 +1,127 @@
+"""Marginals: each class's support, false negatives and false positives in 64 consecutive buckets of steps.
+
+With them the curves of all classes need no matrix: TP = support - FN. ``sums[kind, bucket, class]`` is how all of this
+module means them; a blob keeps kind x class x bucket, so that the course of one class lies together.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+import numpy as np
+
+from epochscope_server.analysis.confusion import Cells
+from epochscope_server.analysis.rates import Whole
+from epochscope_server.store.formats import counts as sparse
+from epochscope_server.store.formats.counts import Columns, Counts
+from epochscope_server.store.formats.frame import FormatError, pack, unpack
+from epochscope_server.store.formats.node import classes_of
+
+BUCKETS = 64  # in one blob
+SUPPORT, FALSE_NEGATIVES, FALSE_POSITIVES = KINDS = range(3)
+MAGIC = b"ESM1"
+_CLASSES = struct.Struct("<I")
+_HEADER = _CLASSES.size + sparse.HEADER.size
+
+
+def counts_of_cells(cells: Cells, first: int, width: int, classes: int) -> Counts:
+    """The marginals of ``cells`` in 64 buckets of ``width`` steps from step ``first``, sparse: for any number of
+    classes. Cell = (kind * classes + class) * 64 + bucket. Cells outside the buckets are left out.
+    """
+    bucket = (cells.step - first) // width
+    inside = (bucket >= 0) & (bucket < BUCKETS)
+    bucket, true, predicted, count = (c[inside] for c in (bucket, cells.true, cells.predicted, cells.count))
+    wrong = true != predicted
+    support = true * BUCKETS + bucket
+    false_positives = predicted[wrong] * BUCKETS + bucket[wrong]
+    kind = classes * BUCKETS
+    return sparse.of(
+        np.concatenate((support, support[wrong] + kind, false_positives + 2 * kind)),
+        np.concatenate((count, count[wrong], count[wrong])),
+    )
+
+
+def of_cells(cells: Cells, first: int, width: int, classes: int) -> Whole:
+    """As ``counts_of_cells``, int64 [3, 64, classes]: 1.5 kB a class, so for some thousands of classes at most."""
+    return _dense(counts_of_cells(cells, first, width, classes), classes)
+
+
+def coarser(parts: Iterable[tuple[int, Counts]]) -> Counts:
+    """Eight rows of 64 buckets as one row of buckets eight times as wide: (which of the eight, its counts) each."""
+    moved = []
+    for place, part in parts:
+        if not 0 <= place < 8:
+            raise ValueError(f"a row has eight parts; there is no part {place}")
+        row, bucket = np.divmod(part.cell, BUCKETS)
+        moved.append(sparse.of(row * BUCKETS + place * 8 + bucket // 8, part.count))
+    return sparse.summed(moved)
+
+
+def encode(sums: Whole | Counts, classes: int | None = None) -> bytes:
+    """The blob of ``sums``, int64 [3, 64, classes], or of sparse counts (then ``classes`` must be said). Canonical."""
+    if isinstance(sums, Counts):
+        if classes is None:
+            raise TypeError("sparse counts do not say of how many classes they are")
+        counts = sums
+    else:
+        classes = sums.shape[2]
+        flat = sums.transpose(0, 2, 1).reshape(-1)
+        cell = np.flatnonzero(flat)
+        counts = Counts(cell, flat[cell])
+    header, columns = sparse.encode(counts, len(KINDS) * BUCKETS * classes)
+    return pack(MAGIC, _CLASSES.pack(classes) + header, columns)
+
+
+def decode(data: bytes, classes: int) -> Whole:
+    """The sums of a blob, int64 [3, 64, classes]: 1.5 kB a class; ``read`` is for many classes.
+
+    Raises:
+        FormatError: it is damaged, or of another number of classes.
+    """
+    return _dense(read(data, classes), classes)
+
+
+def read(data: bytes, classes: int) -> Counts:
+    """The sums of a blob, sparse; cell = (kind * classes + class) * 64 + bucket.
+
+    Raises:
+        FormatError: it is damaged, or of another number of classes.
+    """
+    return _open(data, classes).counts()
+
+
+def curves(rows: Iterable[tuple[int, bytes]], classes: int, first: int, points: int, group: int) -> Whole:
+    """Support, false negatives, false positives of each class at ``points`` points, int64 [3, classes, points].
+
+    Args:
+        rows: (number of the row, its blob); the row holds buckets ``[64 * number, 64 * number + 64)`` of its level.
+            A row that is left out counts nothing.
+        first: bucket with which the first point starts.
+        group: buckets a point; point p is buckets ``[first + p * group, first + (p + 1) * group)``.
+
+    Raises:
+        FormatError: a blob is damaged, or of another number of classes.
+    """
+    total = np.zeros(len(KINDS) * classes * points, np.int64)
+    for number, data in rows:
+        counts = read(data, classes)
+        line, bucket = np.divmod(counts.cell, BUCKETS)
+        point = (bucket + number * BUCKETS - first) // group
+        inside = (point >= 0) & (point < points)
+        flat = sparse.of(line[inside] * points + point[inside], counts.count[inside])
+        total[flat.cell] += flat.count
+    return total.reshape(len(KINDS), classes, points)
+
+
+def _dense(counts: Counts, classes: int) -> Whole:
+    flat = np.zeros(len(KINDS) * classes * BUCKETS, np.int64)
+    flat[counts.cell] = counts.count
+    return np.ascontiguousarray(flat.reshape(len(KINDS), classes, BUCKETS).transpose(0, 2, 1))
+
+
+def _open(data: bytes, classes: int) -> Columns:
+    opened = unpack(data, MAGIC, _HEADER, "marginals")
+    if classes_of(opened.header) != classes:
+        raise FormatError(f"marginals are of {classes_of(opened.header):,} classes, not of {classes:,}")
+    return sparse.decode(opened.header[_CLASSES.size :], opened, len(KINDS) * BUCKETS * classes)

@@ -1,0 +1,68 @@
+"""A node: the confusion counts of 64 x 8^level steps added up, one blob for each complete stretch."""
+
+from __future__ import annotations
+
+import struct
+
+from epochscope_server.analysis.confusion import Cells
+from epochscope_server.analysis.rates import Whole
+from epochscope_server.store.formats import counts as sparse
+from epochscope_server.store.formats.counts import Columns, Counts, summed
+from epochscope_server.store.formats.frame import FormatError, pack, unpack
+
+__all__ = ["MAX_CLASSES", "Counts", "add_into", "classes_of", "decode", "encode", "of_cells", "open_columns", "summed"]
+
+MAGIC = b"ESN1"
+MAX_CLASSES = 2**20
+_CLASSES = struct.Struct("<I")
+_HEADER = _CLASSES.size + sparse.HEADER.size
+
+
+def of_cells(cells: Cells, classes: int) -> Counts:
+    """Counts of ``cells`` over all their steps; cell = true * classes + predicted."""
+    return sparse.of(cells.true * classes + cells.predicted, cells.count)
+
+
+def encode(counts: Counts, classes: int) -> bytes:
+    """The node of ``counts``, whose cells are true * ``classes`` + predicted. Canonical.
+
+    Raises:
+        FormatError: more than 2^29 bytes of columns.
+    """
+    header, columns = sparse.encode(counts, classes * classes)
+    return pack(MAGIC, _CLASSES.pack(classes) + header, columns)
+
+
+def decode(data: bytes) -> Counts:
+    """The counts of a node.
+
+    Raises:
+        FormatError: it is damaged, or no node.
+    """
+    return open_columns(data).counts()
+
+
+def add_into(matrix: Whole, data: bytes) -> None:
+    """Add a node to ``matrix``, int64 [N * N] or [N, N], contiguous.
+
+    Raises:
+        FormatError: it is damaged, or of another number of classes.
+    """
+    total = matrix.reshape(-1)
+    open_columns(data, len(total)).add_into(total)
+
+
+def open_columns(data: bytes, space: int | None = None) -> Columns:
+    """A node's columns as they are kept; ``space`` is the number of cells that the caller has room for."""
+    opened = unpack(data, MAGIC, _HEADER, "node")
+    classes = classes_of(opened.header)
+    if space is not None and classes * classes != space:
+        raise FormatError(f"node counts {classes:,} classes; the matrix has {space:,} cells")
+    return sparse.decode(opened.header[_CLASSES.size :], opened, classes * classes)
+
+
+def classes_of(header: bytes) -> int:
+    classes: int = _CLASSES.unpack_from(header)[0]
+    if not 1 <= classes <= MAX_CLASSES:
+        raise FormatError(f"a blob says {classes:,} classes; 1 to {MAX_CLASSES:,} can be")
+    return classes
