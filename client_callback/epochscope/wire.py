@@ -33,6 +33,7 @@ MAX_STEP = 2**53 - 1  # what a browser still counts exactly
 Split = Literal["train", "val", "test"]
 By = Literal["batch", "epoch", "run"]
 EndStatus = Literal["finished", "failed", "interrupted", "terminated"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_STEP)]
 Seq = Annotated[int, msgspec.Meta(ge=1, le=MAX_STEP)]
@@ -76,7 +77,12 @@ class Output(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RunInfo(msgspec.Struct, omit_defaults=True):
-    """What is said once about a run, and again when it changes; the latest word counts."""
+    """What is said once about a run, and again when it changes; the latest word counts.
+
+    ``resumed_at`` is said by a process that goes on with a run from a checkpoint: for each split the first step that it
+    will tell. What earlier processes said of this step and of later ones is then replaced. It counts in the first flush
+    of a stream; streams that say the same, at the same ``started_ms``, are one attempt, and their counts add up.
+    """
 
     project: str
     name: str
@@ -90,6 +96,7 @@ class RunInfo(msgspec.Struct, omit_defaults=True):
     epochs: Count | None = None  # planned
     batches_per_epoch: Count | None = None
     capture: str = ""  # what is captured of the model, and why no more, in one line
+    resumed_at: dict[Split, Seq] = msgspec.field(default_factory=dict)
 
 
 class SeriesColumns(msgspec.Struct, omit_defaults=True):

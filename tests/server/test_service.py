@@ -171,7 +171,7 @@ def test_runs_says_so_when_no_service_answers() -> None:
 
 def test_an_error_inside_shows_no_traceback_to_a_viewer(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
     training.send()
-    monkeypatch.setattr(confusion, "chunks", lambda *_: 1 / 0)
+    monkeypatch.setattr(confusion, "fetch", lambda *_: 1 / 0)
     answer = training.ask("/confusion")
     assert answer.status_code == 500
     assert answer.json()["error"]["code"] == "internal"

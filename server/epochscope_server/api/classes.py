@@ -13,7 +13,7 @@ from epochscope_server.analysis.curves import ClassCurves, class_curves, label_c
 from epochscope_server.api.answer import ERRORS, Json, RateAnswer, rate
 from epochscope_server.api.rooms import From, InRooms, LabelName, OutputName, Rooms, RunId, Split, To, chosen_output
 from epochscope_server.errors import InvalidError
-from epochscope_server.store import chunks, confusion, runs, spans
+from epochscope_server.store import confusion, runs, spans
 
 router = APIRouter(tags=["classes"], responses=ERRORS)
 
@@ -108,6 +108,6 @@ def read(
             )
         else:
             starts, stops = window.cut(first, end, points, width, max(MAX_VALUES // len(class_names), 1))
-        data = confusion.chunks(connection, run["id"], chosen.index, split, first, end)
+        fetched = confusion.fetch(connection, run, chosen.index, split)
     summed = label_curves if chosen.labels else class_curves
-    return summed(chosen.cells(chunks.unpack_confusion(data)), split, class_names, starts, stops, epochs)
+    return summed(chosen.cells(fetched.cells()), split, class_names, starts, stops, epochs)

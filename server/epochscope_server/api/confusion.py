@@ -22,8 +22,8 @@ from epochscope_server.api.rooms import (
     some_names,
 )
 from epochscope_server.errors import InvalidError, NotFoundError
-from epochscope_server.store import chunks, runs, spans
 from epochscope_server.store import confusion as stored
+from epochscope_server.store import runs, spans
 
 router = APIRouter(tags=["classes"], responses=ERRORS)
 
@@ -94,8 +94,8 @@ def read(
                 raise InvalidError("two_windows", "Ask for an epoch, or for from and to, not for both", "epoch")
             start, stop = _epoch(spans.of_run(connection, run, split), split, epoch)
         start, stop = window.clip(start, stop, run["steps"].get(split, 0))
-        data = stored.chunks(connection, run["id"], chosen.index, split, start, stop)
-    counts = matrix(chosen.cells(chunks.unpack_confusion(data)), len(class_names), start, stop)
+        fetched = stored.fetch(connection, run, chosen.index, split)
+    counts = matrix(chosen.cells(fetched.cells()), len(class_names), start, stop)
     return Confusion(split, class_names, start, stop, counts, epoch)
 
 

@@ -52,7 +52,7 @@ async def take(run: RunId, stream: Annotated[str, Path(max_length=32)], request:
         raise InvalidError("wrong_address", "The flush belongs to another run or stream than the address says", "run")
     crc32 = zlib.crc32(body)
     received_ms = now_ms()
-    job = rooms.writer.submit(lambda connection: log.append(connection, posted, crc32, received_ms))
+    job = rooms.writer.submit(lambda connection: log.append(connection, posted, body, crc32, received_ms))
     stored = await asyncio.wrap_future(job)
     if stored.change is not None:
         rooms.pulse.tell(stored.change)

@@ -11,7 +11,7 @@ from epochscope_server.analysis.series import SeriesPoints, thinned
 from epochscope_server.api.answer import ERRORS, Json, numbers
 from epochscope_server.api.rooms import From, InRooms, Rooms, RunId, Split, To
 from epochscope_server.errors import InvalidError
-from epochscope_server.store import chunks, runs
+from epochscope_server.store import runs
 from epochscope_server.store import series as stored
 
 router = APIRouter(tags=["series"], responses=ERRORS)
@@ -95,12 +95,12 @@ def read(
         if keys is None:
             there = runs.series_of(connection, run["id"])
             keys = [one["key"] for one in there if (one["split"], one["by"]) == (split, by)][:MAX_KEYS]
-        data = {key: stored.chunks(connection, run["id"], split, by, key, start, stop) for key in keys}
+        fetched = stored.fetch(connection, run["id"], split, by, keys)
     found = []
-    for key, blobs in data.items():
-        steps, values = chunks.unpack_series(blobs)
+    for one in fetched:
+        steps, values = one.points()
         inside = (steps >= (start if start is not None else 0)) & (steps < stop if stop is not None else True)
-        found.append(thinned(key, split, by, steps[inside], values[inside], points, smooth))
+        found.append(thinned(one.key, split, by, steps[inside], values[inside], points, smooth))
     return found
 
 

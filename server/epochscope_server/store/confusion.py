@@ -1,19 +1,48 @@
-"""Confusion counts at rest: the chunks that touch a window."""
+"""Confusion counts at rest: what a window is made of."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 import sqlalchemy as sa
 
-from epochscope_server.store.schema import confusion_chunk as table
+from epochscope_server.analysis.confusion import Cells
+from epochscope_server.store import attempts, tail
 
 
-def chunks(connection: sa.Connection, run_id: int, output_id: int, split: str, start: int, stop: int) -> list[bytes]:
-    """The chunks that hold steps of ``[start, stop)``, to be unpacked once the transaction is over."""
-    chosen = sa.select(table.c.data).where(
-        table.c.run_id == run_id,
-        table.c.output_id == output_id,
-        table.c.split == split,
-        table.c.step_min < stop,
-        table.c.step_max >= start,
+@dataclass(frozen=True)
+class Fetched:
+    """All that touches a window, fetched in one transaction, to be unpacked when that is over."""
+
+    output: str
+    split: str
+    pieces: list[attempts.Piece]
+    tail: list[tail.Waiting]
+
+    def cells(self) -> Cells:
+        """The counts of the window's steps, and of some around it; a step may stand in several places, they add up."""
+        parts = []
+        for attempt, found in tail.cells(self.tail, self.output, self.split):
+            for piece in self.pieces:
+                if piece.attempt == attempt:
+                    inside = found.step >= piece.start
+                    if piece.stop is not None:
+                        inside &= found.step < piece.stop
+                    parts.append(Cells(*(column[inside] for column in vars(found).values())))
+        empty = [np.zeros(0, np.int64)]
+        return Cells(
+            *(np.concatenate([getattr(part, name) for part in parts] or empty) for name in Cells.__annotations__)
+        )
+
+
+def fetch(connection: sa.Connection, run: Mapping[str, Any], output_id: int, split: str) -> Fetched:
+    """What the counts of one output and split are made of."""
+    return Fetched(
+        run["outputs"][output_id]["name"],
+        split,
+        attempts.of_run(connection, run["id"]).pieces(split),
+        tail.of_run(connection, run["id"]),
     )
-    return list(connection.scalars(chosen.order_by(table.c.chunk)))

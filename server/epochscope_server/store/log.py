@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,8 @@ import sqlalchemy as sa
 from epochscope import wire
 
 from epochscope_server.errors import ConflictError, GoneError, InvalidError
-from epochscope_server.store import runs, sealer
+from epochscope_server.nonfinite import said
+from epochscope_server.store import attempts, runs, series, spans
 from epochscope_server.store.schema import deleted_run, flush, stream
 
 
@@ -23,8 +25,8 @@ class Appended:
     change: runs.Change | None
 
 
-def append(connection: sa.Connection, posted: wire.Flush, crc32: int, now_ms: int) -> Appended:
-    """Store one flush, or find that it is stored already.
+def append(connection: sa.Connection, posted: wire.Flush, body: bytes, crc32: int, now_ms: int) -> Appended:
+    """Store one flush, whose bytes are ``body``, or find that it is stored already.
 
     Raises:
         GoneError: the run was deleted.
@@ -67,20 +69,75 @@ def append(connection: sa.Connection, posted: wire.Flush, crc32: int, now_ms: in
     check_classes(posted, known["outputs"])
     if found is None:
         ordinal = connection.scalar(sa.select(sa.func.count()).where(stream.c.run_id == known["id"])) or 0
+        spoken_for = attempts.of_stream(connection, known["id"], posted.info, known["steps"])
         connection.execute(
-            stream.insert().values(run_id=known["id"], stream_id=ordinal, uid=posted.stream, next_seq=posted.seq + 1)
+            stream.insert().values(
+                run_id=known["id"],
+                stream_id=ordinal,
+                uid=posted.stream,
+                next_seq=posted.seq + 1,
+                sealed_seq=0,
+                attempts=spoken_for,
+            )
         )
     else:
-        ordinal = found.stream_id
+        ordinal, spoken_for = found.stream_id, found.attempts
         connection.execute(
             stream.update()
             .where(stream.c.run_id == known["id"], stream.c.stream_id == ordinal)
             .values(next_seq=posted.seq + 1)
         )
+    change = _note(connection, known, posted, spoken_for, now_ms)
     connection.execute(
-        flush.insert().values(run_id=known["id"], stream_id=ordinal, seq=posted.seq, crc32=crc32, received_ms=now_ms)
+        flush.insert().values(
+            run_id=known["id"],
+            stream_id=ordinal,
+            seq=posted.seq,
+            crc32=crc32,
+            received_ms=now_ms,
+            arrived=change.rev,
+            body=body,
+        )
     )
-    return Appended(posted.seq, sealer.seal(connection, known, posted, now_ms))
+    return Appended(posted.seq, change)
+
+
+def _note(
+    connection: sa.Connection, known: runs.Row, posted: wire.Flush, spoken_for: Mapping[str, int], now_ms: int
+) -> runs.Change:
+    """What is kept of a flush besides its bytes: names of series, spans, and the last word on the run."""
+    if posted.info is not None:
+        known = runs.restate(connection, known, posted.info)
+    reached: dict[str, int] = {}
+    last: dict[str, dict[str, Any]] = {by: dict(values) for by, values in known["last"].items()}
+    names = []
+    for columns in posted.series:
+        step, value = columns.arrays()
+        if not len(step):
+            continue
+        names.append((columns.split, columns.by, columns.key))
+        if columns.by == "batch":
+            reached[columns.split] = max(reached.get(columns.split, 0), int(step.max()))
+        if "/" not in columns.key:  # names with a slash are families, as class_weight/<class>: too many for a list
+            name = columns.key if columns.split == "train" else f"{columns.split}_{columns.key}"
+            latest = len(step) - 1 - int(np.argmax(step[::-1]))
+            last.setdefault(columns.by, {})[name] = said(float(value[latest]))
+    for counted in posted.confusion:
+        step = counted.arrays()[0]
+        if len(step):
+            reached[counted.split] = max(reached.get(counted.split, 0), int(step.max()))
+    series.register(connection, known["id"], names)
+    spans.note(connection, known["id"], posted.spans, spoken_for)
+    steps: dict[str, int] = dict(known["steps"])
+    for split, step_max in reached.items():
+        if split in spoken_for:
+            attempts.reached(connection, known["id"], split, spoken_for[split], step_max)
+        else:
+            steps[split] = max(steps.get(split, 0), step_max)
+    if spoken_for:
+        seen = attempts.of_run(connection, known["id"])
+        steps |= {split: seen.last(split) for split in spoken_for}
+    return runs.touch(connection, known, posted, steps, last, now_ms)
 
 
 def check_classes(posted: wire.Flush, outputs: list[dict[str, Any]]) -> None:

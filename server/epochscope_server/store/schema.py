@@ -83,6 +83,8 @@ stream = Table(
     Column("stream_id", Integer, primary_key=True),
     Column("uid", Text, nullable=False),
     Column("next_seq", BigInteger, nullable=False),
+    Column("sealed_seq", BigInteger, nullable=False),  # all its flushes up to this one are sealed
+    Column("attempts", JSON, nullable=False),  # {split: attempt} it speaks for, where there are several
     UniqueConstraint("run_id", "uid"),
 )
 
@@ -94,6 +96,19 @@ flush = Table(
     Column("seq", BigInteger, primary_key=True),
     Column("crc32", BigInteger, nullable=False),  # tells a repeated flush from another one of its number
     Column("received_ms", BigInteger, nullable=False),
+    Column("arrived", BigInteger, nullable=False),  # revision of the run with it: the order of arrival over all streams
+    Column("body", LargeBinary),  # as it was posted; NULL once it is sealed
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True),
+    Column("split", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("start", BigInteger, nullable=False),  # from this step on it replaces what earlier attempts said
+    Column("started_ms", BigInteger, nullable=False),  # by the clock of the training machine: who is earlier
+    Column("last", BigInteger, nullable=False),  # the last step that it spoke of, 0 before the first
 )
 
 series = Table(
@@ -107,26 +122,58 @@ series = Table(
     UniqueConstraint("run_id", "split", "by", "key"),
 )
 
+# Level 0 holds points, level 1 and 2 rollups of them. `idx` is the step from which on the row may hold points: rows of
+# one level lie in order, and the next one begins where this one ends.
 series_chunk = Table(
     "series_chunk",
     metadata,
     Column("run_id", BigInteger, primary_key=True),
     Column("series_id", Integer, primary_key=True),
-    Column("chunk", BigInteger, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("level", SmallInteger, primary_key=True),
+    Column("idx", BigInteger, primary_key=True),
     Column("step_min", BigInteger, nullable=False),
     Column("step_max", BigInteger, nullable=False),
+    Column("n", BigInteger, nullable=False),  # points, or buckets of a rollup
+    Column("written", BigInteger, nullable=False),  # changes whenever `data` does
     Column("data", LargeBinary, nullable=False),
 )
 
-confusion_chunk = Table(
-    "confusion_chunk",
+# One pyramid of counts. Where an output gets more classes a new pyramid begins, since cells are numbered by classes.
+counts = Table(
+    "counts",
     metadata,
     Column("run_id", BigInteger, primary_key=True),
-    Column("output_id", SmallInteger, primary_key=True),
-    Column("split", Text, primary_key=True),
-    Column("chunk", BigInteger, primary_key=True),
-    Column("step_min", BigInteger, nullable=False),
-    Column("step_max", BigInteger, nullable=False),
+    Column("counts_id", Integer, primary_key=True),
+    Column("output_id", Integer, nullable=False),
+    Column("split", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("classes", Integer, nullable=False),
+    Column("sealed_to", BigInteger, nullable=False),  # every step below is sealed, and what is complete is stored
+    UniqueConstraint("run_id", "output_id", "split", "attempt", "classes"),
+)
+
+# Level 0 is a leaf of 64 steps, level k the sum of 8^k leaves, stored when all its steps are sealed.
+count_node = Table(
+    "count_node",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True),
+    Column("counts_id", Integer, primary_key=True),
+    Column("level", SmallInteger, primary_key=True),
+    Column("idx", BigInteger, primary_key=True),
+    Column("written", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+# Support, false negatives and false positives per class, 64 buckets of 16 x 8^level steps a row, stored when complete.
+count_marginal = Table(
+    "count_marginal",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True),
+    Column("counts_id", Integer, primary_key=True),
+    Column("level", SmallInteger, primary_key=True),
+    Column("idx", BigInteger, primary_key=True),
+    Column("written", BigInteger, nullable=False),
     Column("data", LargeBinary, nullable=False),
 )
 
@@ -135,10 +182,11 @@ span = Table(
     metadata,
     Column("run_id", BigInteger, primary_key=True),
     Column("split", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
     Column("epoch", BigInteger, primary_key=True),
     Column("start", BigInteger, nullable=False),
     Column("stop", BigInteger, nullable=False),  # 0 while the epoch goes on
 )
 
 # What a run owns, in the order in which it is deleted.
-OWNED = (flush, series_chunk, confusion_chunk, span, series, stream, run_tag)
+OWNED = (flush, count_node, count_marginal, counts, series_chunk, series, span, attempt, stream, run_tag)

@@ -1,0 +1,68 @@
+"""The tail of a run: flushes that are stored but not sealed yet, in the order in which they arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import sqlalchemy as sa
+from epochscope import wire
+
+from epochscope_server.analysis.confusion import Cells
+from epochscope_server.analysis.rates import Numbers, Whole
+from epochscope_server.store.schema import flush, stream
+
+_decoder = msgspec.msgpack.Decoder(wire.Flush)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One flush of the tail: the bytes as they were posted, and the attempts for which its stream speaks."""
+
+    stream_id: int
+    seq: int
+    arrived: int
+    attempts: Mapping[str, int]
+    body: bytes
+
+    def opened(self) -> wire.Flush:
+        """What it says; it was checked when it came in."""
+        return _decoder.decode(self.body)
+
+
+def of_run(connection: sa.Connection, run_id: int) -> list[Waiting]:
+    """The whole tail of a run."""
+    chosen = (
+        sa.select(flush.c.stream_id, flush.c.seq, flush.c.arrived, stream.c.attempts, flush.c.body)
+        .join(stream, sa.and_(stream.c.run_id == flush.c.run_id, stream.c.stream_id == flush.c.stream_id))
+        .where(stream.c.run_id == run_id, flush.c.run_id == run_id, flush.c.seq > stream.c.sealed_seq)
+        .order_by(flush.c.arrived)
+    )
+    return [Waiting(*row) for row in connection.execute(chosen)]
+
+
+def cells(tail: Iterable[Waiting], output: str, split: str) -> list[tuple[int, Cells]]:
+    """The counts of one output that wait in the tail: (attempt, counts) of each flush that has any."""
+    found = []
+    for waiting in tail:
+        for columns in waiting.opened().confusion:
+            if (columns.output, columns.split) == (output, split):
+                step, per_step, *rest = columns.arrays()
+                true, predicted, count = (column.astype(np.int64) for column in rest)
+                found.append((waiting.attempts.get(split, 0), Cells(np.repeat(step, per_step), true, predicted, count)))
+    return found
+
+
+def points(tail: Iterable[Waiting], split: str, by: str, key: str) -> list[tuple[int, Whole, Numbers]]:
+    """The points of one series that wait in the tail: (attempt, steps, values) in order of arrival.
+
+    Only by batch there are attempts: of an epoch told again the latest word counts.
+    """
+    return [
+        (waiting.attempts.get(split, 0) if by == "batch" else 0, *columns.arrays())
+        for waiting in tail
+        for columns in waiting.opened().series
+        if (columns.split, columns.by, columns.key) == (split, by, key)
+    ]
