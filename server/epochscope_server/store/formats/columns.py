@@ -1,15 +1,23 @@
-"""Columns of whole numbers in as few bytes as their greatest one needs."""
+"""Columns of whole numbers: in as few bytes as their greatest one needs, byte by byte.
+
+A column of wide numbers is kept as planes, first the lowest byte of every number, then the next: each plane is packed
+with its own frequencies, and high bytes, mostly 0, cost next to nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epochscope_server.analysis.rates import Whole
 from epochscope_server.store.formats.frame import FormatError
 
-WIDTHS = (1, 2, 4, 8)
+WIDTHS = (1, 2, 4, 8)  # bytes of one number
+
+Unsigned = NDArray[Any]  # of 1, 2, 4 or 8 bytes
 
 
 def width(greatest: int) -> int:
@@ -17,29 +25,38 @@ def width(greatest: int) -> int:
     return next(each for each in WIDTHS if greatest < 1 << 8 * each)
 
 
-def check_widths(widths: Sequence[int], what: str) -> None:
-    for each in widths:
-        if each not in WIDTHS:
-            raise FormatError(f"{what} has a column of {each} bytes a number; 1, 2, 4 and 8 can be")
+def planes(column: NDArray[Any], bytes_each: int) -> list[bytes]:
+    """``column``, whole numbers, as ``bytes_each`` planes of their low bytes; higher bytes fall off."""
+    narrow = np.ascontiguousarray(column.astype(f"<u{bytes_each}", copy=False))
+    if bytes_each == 1:
+        return [narrow.tobytes()]
+    return [plane.tobytes() for plane in narrow.view(np.uint8).reshape(-1, bytes_each).T]
 
 
-def write(column: Whole, bytes_each: int) -> bytes:
-    return column.astype(f"<u{bytes_each}").tobytes()
-
-
-def cut(data: memoryview, sizes: Sequence[tuple[int, int]]) -> Iterator[np.ndarray]:
-    """Views of consecutive columns, each (how many numbers, bytes each), little endian and unsigned."""
-    at = 0
+def read(data: memoryview, sizes: Sequence[tuple[int, int]]) -> list[Unsigned]:
+    """Consecutive columns of ``data``, each (how many numbers, bytes of one), unsigned."""
+    at, columns = 0, []
     for count, bytes_each in sizes:
-        yield np.frombuffer(data, f"<u{bytes_each}", count, at)
+        columns.append(joined(data, at, count, bytes_each))
         at += count * bytes_each
+    return columns
 
 
-def whole(column: np.ndarray, what: str) -> Whole:
+def joined(data: memoryview, at: int, count: int, bytes_each: int) -> Unsigned:
+    """The column of ``count`` numbers whose planes start at byte ``at``; a view where a number is one byte."""
+    flat = np.frombuffer(data, np.uint8, count * bytes_each, at)
+    if bytes_each == 1:
+        return flat
+    numbers = np.empty((count, bytes_each), np.uint8)
+    numbers.T[:] = flat.reshape(bytes_each, count)
+    return numbers.view(f"<u{bytes_each}").reshape(count)
+
+
+def whole(column: Unsigned, what: str) -> Whole:
     """``column`` as int64.
 
     Raises:
-        FormatError: a number of 2^63 or more.
+        FormatError: a number of more than 63 bits; ``what`` names the blob.
     """
     result: Whole = column.astype(np.int64)
     if column.dtype.itemsize == 8 and len(column) and int(result.min()) < 0:

@@ -1,9 +1,9 @@
 """Sparse whole counts over numbered cells: summed, and as columns of gaps or of one number a cell.
 
-Nodes (true x predicted) and marginals (kind x class x bucket) are kept this way. Either the cells that occur are
-listed, each as its gap to the one before, or, where that is smaller, every cell has a number. A gap too wide for its
-column is walked in full strides that count nothing; a count too wide for its column keeps its low bytes there and its
-high part in a list of exceptions, so that a few great counts do not make all of them wide.
+Leaves, nodes and marginals are all kept this way, each with a numbering of cells of its own. Either the cells that
+occur are listed, each by its gap to the one before, or, where that is not much larger, every cell has a number. A gap
+too wide for its column is walked in full strides that count nothing; of a count too wide for its column the low bytes
+stay there and the rest is in a list of exceptions, so that a few great counts do not make all of them wide.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import numpy as np
 
 from epochscope_server.analysis.rates import Whole
 from epochscope_server.store.formats import columns
-from epochscope_server.store.formats.columns import WIDTHS
-from epochscope_server.store.formats.frame import MAX_COLUMNS, FormatError, Opened
+from epochscope_server.store.formats.columns import WIDTHS, Unsigned
+from epochscope_server.store.formats.frame import MAX_COLUMNS, FormatError
 
-HEADER = struct.Struct("<BBBxII")  # form, bytes of a gap, bytes of a count, entries, exceptions
-_GAPS, _DENSE = 0, 1
+HEADER = struct.Struct("<BII")  # form, entries, exceptions
+_GAPS, _DENSE = 0, 1  # lowest bit of form; then 2 bits: log2 of the bytes of a gap, 2 bits: of a count
 _EXCEPTION = 4 + 8  # bytes: which entry, what is above its low bytes
 _DENSE_SUM = 4_194_304  # cells that are summed in one array rather than by sorting
 
@@ -35,13 +35,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class Columns:
-    """An unpacked blob, ready to be added up: ``low`` [n] (any unsigned type) at ``cell`` int64 [n], or at every
-    cell of the space where ``cell`` is None; and ``high`` int64 [e] more at the entries ``exception`` int64 [e].
+    """Unpacked columns, ready to be added up: ``low`` [n], unsigned, at ``cell`` int64 [n], or at every cell of the
+    space where ``cell`` is None; and ``high`` int64 [e] more at the entries ``exception`` int64 [e].
+
     Cells ascend, each at most once; a ``low`` may be 0.
     """
 
     cell: Whole | None
-    low: np.ndarray
+    low: Unsigned
     exception: Whole
     high: Whole
 
@@ -57,14 +58,42 @@ class Columns:
     def counts(self) -> Counts:
         count = self.low.astype(np.int64)
         count[self.exception] += self.high
-        there = np.flatnonzero(count)
-        return Counts(there if self.cell is None else self.cell[there], count[there])
+        if self.cell is None:
+            there = np.flatnonzero(count)
+            return Counts(there, count[there])
+        counted = count > 0
+        return Counts(self.cell, count) if counted.all() else Counts(self.cell[counted], count[counted])
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a header says of columns: how many bytes they have, and how to read them."""
+
+    space: int
+    form: int
+    width_gap: int
+    width_count: int
+    entries: int
+    exceptions: int
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        gaps = [(self.entries, self.width_gap)] if self.form == _GAPS else []
+        return [*gaps, (self.entries, self.width_count), (self.exceptions, 4), (self.exceptions, 8)]
+
+    @property
+    def length(self) -> int:
+        return sum(count * each for count, each in self.sizes)
+
+
+def none() -> Counts:
+    return Counts(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 def of(cell: Whole, count: Whole) -> Counts:
     """Counts of cells in any order, each any number of times. Sorts once."""
     if not len(cell):
-        return Counts(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        return none()
     bits = int(count.max()).bit_length()
     if int(cell.max()).bit_length() + bits <= 63:  # one sort of whole numbers, many times faster than an argsort
         both = np.sort(cell << bits | count)
@@ -80,7 +109,7 @@ def summed(parts: Iterable[Counts]) -> Counts:
     """The sum of all parts, whatever their number and order."""
     every = [part for part in parts if len(part.cell)]
     if len(every) < 2:
-        return every[0] if every else Counts(np.zeros(0, np.int64), np.zeros(0, np.int64))
+        return every[0] if every else none()
     space = max(int(part.cell[-1]) for part in every) + 1
     if space <= min(_DENSE_SUM, 16 * sum(len(part.cell) for part in every)):
         total = np.zeros(space, np.int64)
@@ -91,65 +120,96 @@ def summed(parts: Iterable[Counts]) -> Counts:
     return of(np.concatenate([part.cell for part in every]), np.concatenate([part.count for part in every]))
 
 
-def encode(counts: Counts, space: int) -> tuple[bytes, bytes]:
-    """Header and columns of ``counts``, whose cells are below ``space``; the form that is smallest unpacked."""
-    cell, count = counts.cell, counts.count
-    gap = np.diff(cell, prepend=0)
-    over = {width: int(np.count_nonzero(count >> 8 * width)) if width < 8 else 0 for width in WIDTHS}
-    forms = []
-    for width_gap in WIDTHS:
-        strides = int(np.maximum(gap - 1, 0).__floordiv__((1 << 8 * width_gap) - 1).sum()) if width_gap < 8 else 0
-        for width_count in WIDTHS:
-            size = (len(cell) + strides) * (width_gap + width_count) + over[width_count] * _EXCEPTION
-            forms.append((size, _GAPS, width_gap, width_count))
-    for width_count in WIDTHS:
-        forms.append((space * width_count + over[width_count] * _EXCEPTION, _DENSE, 1, width_count))
-    size, form, width_gap, width_count = min(forms)
-    if size > MAX_COLUMNS:
-        raise FormatError(f"counts of {len(cell):,} cells are too many for one blob")
-    if form == _DENSE:
-        entry, entries = cell, space
-        low = np.zeros(space, np.int64)
-        low[cell] = count
-    else:
-        stride = (1 << min(8 * width_gap, 63)) - 1
-        before = np.maximum(gap - 1, 0) // stride  # full strides that go before each entry
-        entry = np.arange(len(cell)) + np.cumsum(before)
-        entries = len(cell) + int(before.sum())
-        gaps, low = np.full(entries, stride), np.zeros(entries, np.int64)
-        gaps[entry], low[entry] = gap - before * stride, count
-    wide = np.flatnonzero(count >> 8 * width_count) if width_count < 8 else np.zeros(0, np.int64)
-    parts = [] if form == _DENSE else [columns.write(gaps, width_gap)]
-    parts.append(columns.write(low, width_count))  # the high bytes fall off
-    parts.append(columns.write(entry[wide], 4))
-    parts.append(columns.write(count[wide] >> min(8 * width_count, 63), 8))
-    return HEADER.pack(form, width_gap, width_count, entries, len(wide)), b"".join(parts)
-
-
-def decode(header: bytes, opened: Opened, space: int) -> Columns:
-    """The columns that ``encode`` made of counts of cells below ``space``.
+def encode(counts: Counts, space: int) -> tuple[bytes, list[bytes]]:
+    """Header and columns of ``counts``, whose cells are below ``space``.
 
     Raises:
-        FormatError: the columns contradict the header or themselves.
+        FormatError: more than 2^29 bytes of columns.
     """
-    what = opened.what
-    form, width_gap, width_count, entries, exceptions = HEADER.unpack(header)
-    columns.check_widths((width_gap, width_count), what)
-    if form not in (_GAPS, _DENSE) or (form == _DENSE and entries != space) or exceptions > entries:
+    cell, count = counts.cell, counts.count
+    entries = len(cell)
+    gap = np.diff(cell, prepend=0)
+    width_gap, strides = 8, np.zeros(0, np.int64)
+    widest = int(gap.max()) if entries else 0
+    for width_gap in WIDTHS:
+        if widest < 1 << 8 * width_gap:
+            strides = np.zeros(entries, np.int64)
+            break
+        strides = np.maximum(gap - 1, 0) // ((1 << 8 * width_gap) - 1)
+        if 8 * int(strides.sum()) <= entries:
+            break
+    walked = entries + int(strides.sum())
+    width_listed, size_listed = _width_count(count, walked)
+    width_dense, size_dense = _width_count(count, space)
+    if min(size_dense, size_listed + walked * width_gap) > MAX_COLUMNS:
+        raise FormatError(f"counts of {entries:,} cells are too many for one blob")
+    if size_dense <= 2 * (size_listed + walked * width_gap):
+        form, entry, walked, width_gap, width_count = _DENSE, cell, space, 1, width_dense
+        parts = []
+    else:
+        form, entry, width_count = _GAPS, np.arange(entries) + np.cumsum(strides), width_listed
+        gaps = np.full(walked, (1 << min(8 * width_gap, 63)) - 1)
+        gaps[entry] = gap - strides * gaps[0] if walked else gap
+        parts = columns.planes(gaps, width_gap)
+    low = np.zeros(walked, f"<u{width_count}")
+    low[entry] = count.astype(low.dtype)  # the high bytes fall off
+    parts += columns.planes(low, width_count)
+    wide = np.flatnonzero(count >> 8 * width_count) if width_count < 8 else np.zeros(0, np.int64)
+    parts += columns.planes(entry[wide], 4)
+    parts += columns.planes(count[wide] >> min(8 * width_count, 63), 8)
+    code = form | WIDTHS.index(width_gap) << 1 | WIDTHS.index(width_count) << 3
+    return HEADER.pack(code, walked, len(wide)), parts
+
+
+def shape(header: bytes, at: int, space: int, what: str) -> Shape:
+    """What the header that starts at byte ``at`` of ``header`` says of columns over ``space`` cells.
+
+    Raises:
+        FormatError: it contradicts itself; ``what`` names the blob.
+    """
+    code, entries, exceptions = HEADER.unpack_from(header, at)
+    said = Shape(space, code & 1, WIDTHS[code >> 1 & 3], WIDTHS[code >> 3 & 3], entries, exceptions)
+    if code >> 5 or exceptions > entries or (said.form == _DENSE and (entries != space or said.width_gap > 1)):
         raise FormatError(f"{what} has a header that contradicts itself")
-    sizes = [(entries, width_count), (exceptions, 4), (exceptions, 8)]
-    if form == _GAPS:
-        sizes.insert(0, (entries, width_gap))
-    cut = list(columns.cut(opened.columns(sum(count * each for count, each in sizes)), sizes))
-    low, exception, high = cut[-3:]
-    if exceptions and int(exception.max()) >= entries:
+    return said
+
+
+def decode(said: Shape, data: memoryview, what: str) -> Columns:
+    """The columns that ``encode`` made, from exactly their bytes.
+
+    Raises:
+        FormatError: they contradict the header or themselves; ``what`` names the blob.
+    """
+    *gaps, low, exception, high = columns.read(data, said.sizes)
+    if said.exceptions and int(exception.max()) >= said.entries:
         raise FormatError(f"{what} has an exception for an entry that is not there")
     cell = None
-    if form == _GAPS:
-        gap = cut[0]
+    if gaps:
+        gap = gaps[0]
         cell = np.cumsum(gap, dtype=np.int64)
-        if entries and (not gap[1:].all() or int(cell[-1]) >= space or (width_gap == 8 and int(cell.min()) < 0)):
+        wrapped = said.width_gap == 8 and said.entries and int(cell.min()) < 0
+        if said.entries and (not gap[1:].all() or int(cell[-1]) >= said.space or wrapped):
             raise FormatError(f"{what} names a cell that can't be")
-    if width_count == 8:
+    if said.width_count == 8:
         low = columns.whole(low, what)
-    return Columns(cell, low, exception.astype(np.int64), columns.whole(high, what) << min(8 * width_count, 63))
+    if not said.exceptions:
+        return Columns(cell, low, _NO_EXCEPTION, _NO_EXCEPTION)
+    shifted = columns.whole(high, what) << min(8 * said.width_count, 63)
+    if int(shifted.min()) < 0 or (shifted >> min(8 * said.width_count, 63) != high).any():
+        raise FormatError(f"{what} has a number of more than 63 bits")
+    return Columns(cell, low, exception.astype(np.int64), shifted)
+
+
+_NO_EXCEPTION = np.zeros(0, np.int64)
+
+
+def _width_count(count: Whole, entries: int) -> tuple[int, int]:
+    """Bytes of a count so that a column of ``entries`` with its exceptions is smallest, and that size."""
+    sizes = []
+    for each in WIDTHS:
+        exceptions = int(np.count_nonzero(count >> 8 * each)) if each < 8 else 0
+        sizes.append((entries * each + exceptions * _EXCEPTION, each))
+        if not exceptions:
+            break
+    size, each = min(sizes)
+    return each, size

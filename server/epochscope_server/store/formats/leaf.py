@@ -1,21 +1,36 @@
-"""A leaf: the confusion counts of 64 steps, each step apart."""
+"""A leaf: the confusion counts of 64 steps, each step apart.
+
+Hits and misses are kept apart, because they look different: hits by class x step, misses by (true, predicted) x step,
+step by step within a cell. So what happens again and again to one class lies together, which is what makes it small.
+"""
 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 
 import numpy as np
 
 from epochscope_server.analysis.confusion import Cells
 from epochscope_server.analysis.rates import Whole
-from epochscope_server.store.formats import columns
-from epochscope_server.store.formats.counts import of
+from epochscope_server.store.formats import counts as sparse
+from epochscope_server.store.formats.counts import Columns, Counts
 from epochscope_server.store.formats.frame import FormatError, pack, unpack
 from epochscope_server.store.formats.node import classes_of
 
 STEPS = 64
 MAGIC = b"ESL1"
-_HEADER = struct.Struct("<IIBBB")  # classes, entries, bytes of an entries' number, of a class, of a count
+_CLASSES = struct.Struct("<I")
+_HEADER = _CLASSES.size + 2 * sparse.HEADER.size
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """An unpacked leaf: ``hits`` over class * 64 + step, ``misses`` over (true * classes + predicted) * 64 + step."""
+
+    classes: int
+    hits: Columns
+    misses: Columns
 
 
 def encode(cells: Cells, first: int, classes: int) -> bytes:
@@ -30,47 +45,32 @@ def encode(cells: Cells, first: int, classes: int) -> bytes:
             raise ValueError(f"a leaf of {classes} classes from step {first} can't hold these cells")
     if len(step) and int(cells.count.min()) < 1:
         raise ValueError("counts in a leaf are above 0")
-    kept = of((step * classes + cells.true) * classes + cells.predicted, cells.count)
-    row, predicted = np.divmod(kept.cell, classes)
-    step, true = np.divmod(row, classes)
-    entries = np.bincount(step, minlength=STEPS)
-    turn = np.diff(true, prepend=0) % classes
-    away = (predicted - true) % classes
-    widths = (
-        columns.width(int(entries.max())),
-        columns.width(classes - 1),
-        columns.width(int(kept.count.max()) if len(step) else 0),
-    )
-    parts = (
-        columns.write(entries, widths[0]),
-        columns.write(turn, widths[1]),
-        columns.write(away, widths[1]),
-        columns.write(kept.count, widths[2]),
-    )
-    return pack(MAGIC, _HEADER.pack(classes, len(step), *widths), b"".join(parts))
+    hit = cells.true == cells.predicted
+    miss = ~hit
+    hits = sparse.of(cells.true[hit] * STEPS + step[hit], cells.count[hit])
+    missed = (cells.true[miss] * classes + cells.predicted[miss]) * STEPS + step[miss]
+    misses = sparse.of(missed, cells.count[miss])
+    hits_header, hits_columns = sparse.encode(hits, classes * STEPS)
+    misses_header, misses_columns = sparse.encode(misses, classes * classes * STEPS)
+    return pack(MAGIC, _CLASSES.pack(classes) + hits_header + misses_header, hits_columns + misses_columns)
 
 
 def decode(data: bytes, first: int) -> Cells:
-    """The cells of a leaf whose first step is ``first``, by step, true, predicted.
+    """The cells of a leaf whose first step is ``first``: each (step, true, predicted) once, in no promised order.
 
     Raises:
         FormatError: it is damaged, or no leaf.
     """
-    opened = unpack(data, MAGIC, _HEADER.size, "leaf")
-    classes = classes_of(opened.header)
-    _, entries, *widths = _HEADER.unpack(opened.header)
-    columns.check_widths(widths, "leaf")
-    sizes = [(STEPS, widths[0]), (entries, widths[1]), (entries, widths[1]), (entries, widths[2])]
-    of_step, turn, away, count = columns.cut(opened.columns(sum(n * each for n, each in sizes)), sizes)
-    if int(of_step.sum(dtype=np.uint64)) != entries:
-        raise FormatError("leaf has another number of entries than its steps have together")
-    if entries and max(int(turn.max()), int(away.max())) >= classes:
-        raise FormatError("leaf names a class that can't be")
-    true = np.cumsum(turn, dtype=np.int64) % classes
-    predicted = true + away
-    predicted -= np.where(predicted >= classes, classes, 0)
-    step = np.repeat(np.arange(first, first + STEPS), of_step.astype(np.int64))
-    return Cells(step, true, predicted, columns.whole(count, "leaf"))
+    leaf = open_leaf(data)
+    hits, misses = leaf.hits.counts(), leaf.misses.counts()
+    true, predicted = np.divmod(misses.cell >> 6, leaf.classes)
+    hit = hits.cell >> 6
+    return Cells(
+        first + (np.concatenate((hits.cell, misses.cell)) & 63),
+        np.concatenate((hit, true)),
+        np.concatenate((hit, predicted)),
+        np.concatenate((hits.count, misses.count)),
+    )
 
 
 def add_into(matrix: Whole, data: bytes, first: int, start: int, stop: int) -> None:
@@ -80,10 +80,59 @@ def add_into(matrix: Whole, data: bytes, first: int, start: int, stop: int) -> N
         FormatError: it is damaged, or of another number of classes.
     """
     total = matrix.reshape(-1)
-    classes = classes_of(unpack(data, MAGIC, _HEADER.size, "leaf").header)
+    leaf = open_leaf(data)
+    classes = leaf.classes
     if classes * classes != len(total):
         raise FormatError(f"leaf counts {classes:,} classes; the matrix has {len(total):,} cells")
-    cells = decode(data, first)
-    inside = slice(*np.searchsorted(cells.step, (start, stop)))
-    flat = of(cells.true[inside] * classes + cells.predicted[inside], cells.count[inside])
-    total[flat.cell] += flat.count
+    inside = (max(start - first, 0), min(stop - first, STEPS))
+    _add(total[:: classes + 1], leaf.hits, *inside)
+    _add(total, leaf.misses, *inside)
+
+
+def totals(data: bytes, first: int, start: int, stop: int) -> Counts:
+    """The steps of ``[start, stop)`` added up, sparse; cell = true * classes + predicted."""
+    leaf = open_leaf(data)
+    parts = []
+    for kept, apart in ((leaf.hits, leaf.classes + 1), (leaf.misses, 1)):
+        counts = kept.counts()
+        step = counts.cell & 63
+        inside = (step >= start - first) & (step < stop - first)
+        parts.append(sparse.of((counts.cell[inside] >> 6) * apart, counts.count[inside]))
+    return sparse.summed(parts)
+
+
+def open_leaf(data: bytes) -> Leaf:
+    """A leaf's columns as they are kept.
+
+    Raises:
+        FormatError: it is damaged, or no leaf.
+    """
+    opened = unpack(data, MAGIC, _HEADER, "leaf")
+    classes = classes_of(opened.header)
+    hits = sparse.shape(opened.header, _CLASSES.size, classes * STEPS, "leaf")
+    misses = sparse.shape(opened.header, _CLASSES.size + sparse.HEADER.size, classes * classes * STEPS, "leaf")
+    held = opened.columns(hits.length + misses.length)
+    return Leaf(
+        classes, sparse.decode(hits, held[: hits.length], "leaf"), sparse.decode(misses, held[hits.length :], "leaf")
+    )
+
+
+def _add(total: Whole, kept: Columns, start: int, stop: int) -> None:
+    """Add steps ``[start, stop)`` of a leaf, counted from its first, to ``total``, one number a cell."""
+    if kept.cell is None:
+        inside = kept.low.reshape(-1, STEPS)[:, start:stop]
+        if kept.low.dtype.itemsize < 8:  # float64 counts to 2^53, and 64 numbers of 32 bits are at most 2^38
+            total += (inside @ np.ones(max(stop - start, 0))).astype(np.int64)
+        else:
+            total += inside.sum(axis=1)
+        exception = kept.exception
+    else:
+        cell, low, exception = kept.cell, kept.low, kept.cell[kept.exception]
+        if start > 0 or stop < STEPS:
+            step = cell & 63
+            chosen = (step >= start) & (step < stop)
+            cell, low = cell[chosen], low[chosen]
+        np.add.at(total, cell >> 6, low.astype(np.int64))
+    if len(exception):
+        chosen = (exception & 63 >= start) & (exception & 63 < stop)
+        np.add.at(total, exception[chosen] >> 6, kept.high[chosen])

@@ -69,8 +69,8 @@ def encode(sums: Whole | Counts, classes: int | None = None) -> bytes:
         flat = sums.transpose(0, 2, 1).reshape(-1)
         cell = np.flatnonzero(flat)
         counts = Counts(cell, flat[cell])
-    header, columns = sparse.encode(counts, len(KINDS) * BUCKETS * classes)
-    return pack(MAGIC, _CLASSES.pack(classes) + header, columns)
+    header, parts = sparse.encode(counts, len(KINDS) * BUCKETS * classes)
+    return pack(MAGIC, _CLASSES.pack(classes) + header, parts)
 
 
 def decode(data: bytes, classes: int) -> Whole:
@@ -124,4 +124,5 @@ def _open(data: bytes, classes: int) -> Columns:
     opened = unpack(data, MAGIC, _HEADER, "marginals")
     if classes_of(opened.header) != classes:
         raise FormatError(f"marginals are of {classes_of(opened.header):,} classes, not of {classes:,}")
-    return sparse.decode(opened.header[_CLASSES.size :], opened, len(KINDS) * BUCKETS * classes)
+    said = sparse.shape(opened.header, _CLASSES.size, len(KINDS) * BUCKETS * classes, "marginals")
+    return sparse.decode(said, opened.columns(said.length), "marginals")

@@ -14,6 +14,9 @@ __all__ = ["MAX_CLASSES", "Counts", "add_into", "classes_of", "decode", "encode"
 
 MAGIC = b"ESN1"
 MAX_CLASSES = 2**20
+# A large node of few classes is not packed: what it saves of the disk is less than what it costs each window.
+PLAIN_FROM = 65536  # bytes of columns
+PLAIN_CLASSES = 2048
 _CLASSES = struct.Struct("<I")
 _HEADER = _CLASSES.size + sparse.HEADER.size
 
@@ -29,8 +32,9 @@ def encode(counts: Counts, classes: int) -> bytes:
     Raises:
         FormatError: more than 2^29 bytes of columns.
     """
-    header, columns = sparse.encode(counts, classes * classes)
-    return pack(MAGIC, _CLASSES.pack(classes) + header, columns)
+    header, parts = sparse.encode(counts, classes * classes)
+    plain = classes <= PLAIN_CLASSES and sum(map(len, parts)) >= PLAIN_FROM
+    return pack(MAGIC, _CLASSES.pack(classes) + header, parts, plain)
 
 
 def decode(data: bytes) -> Counts:
@@ -58,10 +62,12 @@ def open_columns(data: bytes, space: int | None = None) -> Columns:
     classes = classes_of(opened.header)
     if space is not None and classes * classes != space:
         raise FormatError(f"node counts {classes:,} classes; the matrix has {space:,} cells")
-    return sparse.decode(opened.header[_CLASSES.size :], opened, classes * classes)
+    said = sparse.shape(opened.header, _CLASSES.size, classes * classes, "node")
+    return sparse.decode(said, opened.columns(said.length), "node")
 
 
 def classes_of(header: bytes) -> int:
+    """The number of classes with which the headers of leaves, nodes and marginals start."""
     classes: int = _CLASSES.unpack_from(header)[0]
     if not 1 <= classes <= MAX_CLASSES:
         raise FormatError(f"a blob says {classes:,} classes; 1 to {MAX_CLASSES:,} can be")

@@ -30,7 +30,7 @@ def encode(steps: Whole, values: Numbers) -> bytes:
     first = int(steps[0]) if len(steps) else 0
     even = len(gaps) > 0 and bool((gaps == gaps[0]).all())
     width_gap = 1 if even or not len(gaps) else columns.width(int(gaps.max()))
-    kept_gaps = b"" if even else columns.write(gaps, width_gap)
+    kept_gaps = [] if even else columns.planes(gaps, width_gap)
     bits = values.astype("<f8", copy=False).view("<u8")
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         narrow = values.astype("<f4")
@@ -42,7 +42,7 @@ def encode(steps: Whole, values: Numbers) -> bytes:
     for how in (_AS_THEY_ARE, _DIFFERENCES):
         kept = bits if how == _AS_THEY_ARE else np.diff(bits, prepend=bits.dtype.type(0))
         header = _HEADER.pack(len(steps), first, int(gaps[0]) if even else 0, width_gap, width, how)
-        blobs.append(pack(MAGIC, header, kept_gaps + _planes(kept)))
+        blobs.append(pack(MAGIC, header, [*kept_gaps, *columns.planes(kept, width)]))
     return min(blobs, key=len)
 
 
@@ -54,30 +54,29 @@ def decode(data: bytes) -> tuple[Whole, Numbers]:
     """
     opened = unpack(data, MAGIC, _HEADER.size, "points")
     n, first, gap, width_gap, width, how = _HEADER.unpack(opened.header)
-    columns.check_widths((width_gap,), "points")
-    if n > MOST or width not in (4, 8) or how not in (_AS_THEY_ARE, _DIFFERENCES) or gap < 0:
+    if (
+        n > MOST
+        or width_gap not in columns.WIDTHS
+        or width not in (4, 8)
+        or how not in (_AS_THEY_ARE, _DIFFERENCES)
+        or gap < 0
+    ):
         raise FormatError("points have a header that contradicts itself")
     gaps = 0 if gap or n < 2 else n - 1
     held = opened.columns(gaps * width_gap + n * width)
     steps = np.empty(n, np.int64)
     if n:
         steps[0] = first
-        steps[1:] = gap if gap else np.frombuffer(held, f"<u{width_gap}", gaps)
+        steps[1:] = gap if gap else columns.joined(held, 0, gaps, width_gap)
         if n > 1 and int(steps[1:].min()) < 1:
             raise FormatError("points have steps that do not ascend")
         np.cumsum(steps, out=steps)
         if int(steps[-1]) < first:
             raise FormatError("points have a step of more than 63 bits")
-    planes = np.frombuffer(held, np.uint8, n * width, gaps * width_gap)
-    bits = np.ascontiguousarray(planes.reshape(width, n).T).view(f"<u{width}").reshape(n)
+    bits = columns.joined(held, gaps * width_gap, n, width)
     if how == _DIFFERENCES:
         bits = np.cumsum(bits, dtype=bits.dtype)
     if width == 8:
         return steps, bits.view("<f8").astype(np.float64, copy=False)
     with np.errstate(invalid="ignore"):  # a signalling NaN was never narrowed; a quiet one is no error
         return steps, bits.view("<f4").astype(np.float64)
-
-
-def _planes(bits: np.ndarray) -> bytes:
-    """First the lowest byte of every number, then the next: neighbours then look alike."""
-    return np.ascontiguousarray(bits.view(np.uint8).reshape(len(bits), bits.dtype.itemsize).T).tobytes()

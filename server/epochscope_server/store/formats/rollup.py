@@ -127,10 +127,10 @@ def encode(rollup: Rollup) -> bytes:
     whole += [getattr(rollup, name) - rollup.step_first for name in _STEPS]
     whole += [getattr(rollup, name) for name in _NUMBERS]
     widths = [columns.width(int(column.max()) if n else 0) for column in whole]
-    parts = [columns.write(column, each) for column, each in zip(whole, widths, strict=True)]
-    parts += [_planes(column) for column in values]
-    parts.append(_planes(rollup.sum.astype("<f8").view("<u8")))
-    return pack(MAGIC, _HEADER.pack(n, width) + bytes(widths), b"".join(parts))
+    kept = [*zip(whole, widths, strict=True), *((column, width) for column in values)]
+    kept.append((rollup.sum.astype("<f8").view("<u8"), 8))
+    parts = [plane for column, each in kept for plane in columns.planes(column, each)]
+    return pack(MAGIC, _HEADER.pack(n, width) + bytes(widths), parts)
 
 
 def decode(data: bytes) -> Rollup:
@@ -142,22 +142,14 @@ def decode(data: bytes) -> Rollup:
     opened = unpack(data, MAGIC, _HEADER.size + 8, "rollup")
     n, width = _HEADER.unpack_from(opened.header)
     widths = list(opened.header[_HEADER.size :])
-    columns.check_widths((*widths, width), "rollup")
-    if n > MOST or width < 4:
+    if n > MOST or width not in (4, 8) or any(each not in columns.WIDTHS for each in widths):
         raise FormatError("rollup has a header that contradicts itself")
-    sizes = [(n, each) for each in widths]
-    tail = n * (width * len(_VALUES) + 8)
-    held = opened.columns(n * sum(widths) + tail)
-    whole = [columns.whole(column, "rollup") for column in columns.cut(held, sizes)]
+    sizes = [(n, each) for each in (*widths, *(width,) * len(_VALUES), 8)]
+    held = columns.read(opened.columns(n * sum(each for _, each in sizes)), sizes)
+    whole = [columns.whole(column, "rollup") for column in held[:8]]
+    with np.errstate(invalid="ignore"):
+        values = [column.view(f"<f{column.dtype.itemsize}").astype(np.float64) for column in held[8:]]
     step_first = np.cumsum(whole[0])
-    at = n * sum(widths)
-    values = []
-    for each in (width,) * len(_VALUES) + (8,):
-        planes = np.frombuffer(held, np.uint8, n * each, at).reshape(each, n)
-        column = np.ascontiguousarray(planes.T).view(f"<f{each}").reshape(n)
-        with np.errstate(invalid="ignore"):
-            values.append(column.astype(np.float64))
-        at += n * each
     last, low, high = (step_first + column for column in whole[1:4])
     finite, nan, above, below = whole[4:]
     return Rollup(step_first, last, low, high, finite, nan, above, below, *values)
@@ -219,7 +211,3 @@ def _sum(values: Numbers) -> float:
             return float(np.sum(values))
         scaled = math.fsum(value / 2.0**64 for value in listed)
         return scaled * 2.0**64
-
-
-def _planes(bits: np.ndarray) -> bytes:
-    return np.ascontiguousarray(bits.view(np.uint8).reshape(len(bits), bits.dtype.itemsize).T).tobytes()
