@@ -14,7 +14,7 @@ FIND_TENSORFLOW := from importlib.util import find_spec as f; raise SystemExit(f
 FOUND_PYTHON := import sys; print("python%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit keras backends browser wheel clean
+.PHONY: help demo test lint types unit postgres keras backends browser wheel clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -23,7 +23,7 @@ help: ## Say what can be made
 demo: $(VENV)/.server ## Train on Fashion-MNIST and watch it in the browser; ARGS="--epochs 2 --exit"
 	@$(VENV)/bin/epochscope demo $(ARGS)
 
-test: lint types unit backends keras browser ## Run every check
+test: lint types unit postgres backends keras browser ## Run every check
 
 lint: $(VENV)/.dev ## Style: ruff
 	$(VENV)/bin/ruff check .
@@ -35,13 +35,21 @@ types: $(VENV)/.dev frontend/node_modules/.made ## Types: mypy --strict, tsc --s
 	cd frontend && npm run --silent check
 
 unit: $(VENV)/.dev ## The quick tests: no training, no browser
-	$(PYTEST) -n 2 -m "not keras and not browser and not slow" $(ARGS)
+	$(PYTEST) -n 2 -m "not keras and not browser and not slow and not postgres" $(ARGS)
 
 # The demo's tests start processes of their own; they come first, from a runner that has not loaded TensorFlow itself,
 # as a newcomer's shell has not.
 keras: $(VENV)/.dev ## The tests that train real models, and the other slow ones
 	$(PYTEST) tests/test_demo.py -m "keras or slow" $(ARGS)
-	$(PYTEST) --ignore tests/test_demo.py -m "(keras or slow) and not browser" $(ARGS)
+	$(PYTEST) --ignore tests/test_demo.py -m "(keras or slow) and not browser and not postgres" $(ARGS)
+
+# Each worker starts a cluster of its own in /tmp; Debian keeps the server's programs out of PATH.
+HAS_POSTGRES := command -v initdb || ls /usr/lib/postgresql/*/bin/initdb
+
+postgres: $(VENV)/.dev ## The tests of the service on PostgreSQL, where it is installed
+	@if .ci/need '$(HAS_POSTGRES)' postgresql 'the tests on PostgreSQL are skipped'; then \
+		EPOCHSCOPE_TEST_DATABASE=postgres $(PYTEST) -n 2 tests/server --ignore tests/server/formats $(ARGS); \
+	else [ "$(CI)" != true ]; fi
 
 # JAX and torch are large (torch brings several GB of CUDA on many machines), so they are installed on a build machine or
 # on request; elsewhere the tests of those that are there run. Of torch first the version that was tested: a machine may

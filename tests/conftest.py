@@ -10,8 +10,29 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
+import postgres
 import pytest
+import stage
 from stage import Service, Training, start_service
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[postgres.Cluster]:
+    """A PostgreSQL for the whole session."""
+    if postgres.binaries() is None:
+        pytest.skip("there is no PostgreSQL here")
+    running = postgres.start_cluster()
+    yield running
+    running.remove()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def database(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Where the stores of all tests lie: in files, or with EPOCHSCOPE_TEST_DATABASE=postgres in a PostgreSQL."""
+    chosen = os.environ.get("EPOCHSCOPE_TEST_DATABASE", "sqlite")
+    assert chosen in ("sqlite", "postgres")
+    with stage.using(request.getfixturevalue("cluster") if chosen == "postgres" else None):
+        yield
 
 
 @pytest.fixture(scope="session")

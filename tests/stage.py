@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,28 @@ from epochscope import wire
 from epochscope_server.app import create_app
 from epochscope_server.serving import listen, make_server
 from epochscope_server.settings import Settings
+from postgres import Cluster
 
 _numbers = itertools.count(1)
+_clusters: list[Cluster] = []  # none: stores are SQLite files
+
+
+@contextmanager
+def using(cluster: Cluster | None) -> Iterator[None]:
+    """Within it every store lies in a database of ``cluster``; or in files, for None."""
+    before = _clusters[:]
+    _clusters[:] = [cluster] if cluster else []
+    try:
+        yield
+    finally:
+        _clusters[:] = before
+
+
+def url_of(data_dir: Path) -> str | None:
+    """The PostgreSQL database that stands for the folder ``data_dir``; None where it is a folder."""
+    if not _clusters:
+        return None
+    return _clusters[-1].database("store_" + hashlib.sha256(str(data_dir).encode()).hexdigest()[:20])
 
 
 @dataclass
@@ -44,7 +66,7 @@ class Service:
 
 def start_service(data_dir: Path, port: int = 0) -> Service:
     """A real uvicorn on a free port, in a thread, until ``stop``."""
-    settings = Settings("127.0.0.1", port, data_dir, None, no_browser=True, no_auth=False)
+    settings = Settings("127.0.0.1", port, data_dir, None, no_browser=True, no_auth=False, database=url_of(data_dir))
     server = make_server(create_app(settings))
     listener = listen("127.0.0.1", port)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -75,8 +97,10 @@ COMMAND = [
 
 def serve_process(data_dir: Path, *more: str) -> tuple[subprocess.Popen[str], str]:
     """A service as a process of its own, and its address; end it with a signal and ``communicate``."""
+    store = url_of(data_dir)
     process = subprocess.Popen(
         [*COMMAND, "serve", "--port", "0", "--no-browser", "--data-dir", str(data_dir), *more],
+        env=os.environ | ({"EPOCHSCOPE_DATABASE": store} if store else {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

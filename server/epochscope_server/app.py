@@ -26,12 +26,12 @@ means the whole run; what lies outside the run is clipped. Errors are `{"error":
 
 
 def create_app(settings: Settings) -> App:
-    """The service over the store in ``settings.data_dir``, which it holds until it is shut down.
+    """The service over the store in ``settings.data_dir`` or at ``settings.database``, held until it is shut down.
 
     Raises:
         StartError: the store can't be used; the message says why and what to do.
     """
-    database = Database(settings.data_dir)
+    database = Database(settings.data_dir, settings.database, allow_network_folder=settings.allow_network_folder)
     writer = Writer(database.writer)
 
     @asynccontextmanager

@@ -22,6 +22,7 @@ from epochscope_server import settings
 from epochscope_server.app import create_app
 from epochscope_server.errors import StartError
 from epochscope_server.serving import listen, make_server
+from epochscope_server.store.postgres import place
 
 DEFAULT_URL = "http://127.0.0.1:7010"
 
@@ -33,6 +34,7 @@ def add_commands(commands: Any) -> None:
         help="start the service and its page",
         description="Start the service: it takes what callbacks send, keeps it, and serves the page.",
         epilog="examples:\n  epochscope serve\n  epochscope serve --port 8000 --data-dir ./runs --no-browser\n"
+        "  epochscope serve --database postgresql://scope@db.example.org/epochscope\n"
         "  epochscope serve --host 0.0.0.0 --public-url https://scope.example.org",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -69,7 +71,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         print(f"epochscope: {error}", file=sys.stderr)
         return 1
     url = chosen.public_url or _url(chosen.host, listener.getsockname()[1])
-    print(f"epochscope: {url}  (data in {chosen.data_dir}; Ctrl-C ends it)", flush=True)
+    where = place(chosen.database) if chosen.database else chosen.data_dir
+    print(f"epochscope: {url}  (data in {where}; Ctrl-C ends it)", flush=True)
     server = make_server(app)
     if not chosen.no_browser:
         threading.Thread(target=_open_when_up, args=(server, url), daemon=True).start()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,6 +38,13 @@ TABLE = (
     Setting("port", 7010, "port to listen on; 0 picks a free one"),
     Setting("data_dir", None, "folder of the store (default: epochscope in $XDG_DATA_HOME or ~/.local/share)"),
     Setting(
+        "database",
+        None,
+        "PostgreSQL instead of a file, e.g. postgresql://scope@db.example.org/epochscope; a password is better kept in "
+        "PGPASSWORD or ~/.pgpass",
+    ),
+    Setting("allow_network_folder", False, "use --data-dir on a network file system all the same; it may be damaged"),
+    Setting(
         "public_url",
         None,
         "address that viewers type when it is not loopback, e.g. https://scope.example.org",
@@ -57,6 +64,8 @@ class Settings:
     public_url: str | None
     no_browser: bool
     no_auth: bool
+    database: str | None = field(default=None, repr=False)  # may hold a password
+    allow_network_folder: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

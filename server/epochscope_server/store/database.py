@@ -1,14 +1,13 @@
-"""The database: opens the file, brings its schema up to date, gives out connections; one writes, many read."""
+"""The door to the database, a file (SQLite) or a server (PostgreSQL): opened, brought up to date, read and written."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import sqlite3
+import logging
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import sqlalchemy as sa
 from alembic import command
@@ -16,116 +15,124 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 
-from epochscope_server.errors import StartError
+from epochscope_server.errors import BusyError, PublicError, StartError
+from epochscope_server.store.postgres import Postgres
+from epochscope_server.store.sqlite import Sqlite
 
-FILE = "epochscope.db"
+_log = logging.getLogger(__name__)
+
+
+class Kind(Protocol):
+    """What a kind of database brings: its engines, its way to the newest schema, and what its errors mean."""
+
+    place: str  # where the data lies, for a sentence; never a password
+    shared: bool  # whether other processes may write there, too
+    writer: sa.Engine
+    readers: sa.Engine
+
+    def opening(self) -> AbstractContextManager[None]:
+        """Within it, what the driver raises becomes a StartError."""
+
+    def check(self) -> None:
+        """Look at what is there and change nothing; StartError where it is not to be used."""
+
+    def prepare(self, connection: sa.Connection) -> None:
+        """Begins the transaction of the migration: from here on no other service is in it."""
+
+    def settle(self, connection: sa.Connection) -> None:
+        """Ends the transaction of the migration, where that changed something."""
+
+    def temporary(self, error: sa.exc.DBAPIError) -> bool:
+        """Whether the same transaction may well succeed if it is run once more, at once or soon."""
+
+    def refusal(self, error: sa.exc.DBAPIError) -> PublicError | None:
+        """What a viewer or a training is told of ``error``; None where it is a fault of ours."""
+
+    def close(self) -> None: ...
 
 
 class Database:
-    """One store in ``data_dir``, held by this process alone until ``close``.
+    """The store in ``data_dir``, held by this process alone until ``close``, or the one at ``url``, shared with others.
 
     Raises:
-        StartError: the folder can't be used, belongs to another service, or holds a file that is damaged or
-            newer than this version. The file is left as it is.
+        StartError: it can't be reached or used, belongs to another service, is damaged, or newer than this version.
+            It is left as it is.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, url: str | None = None, *, allow_network_folder: bool = False) -> None:
         self.data_dir = data_dir
-        self.path = data_dir / FILE
-        self._lock = _lock(data_dir)
+        self.kind: Kind = Postgres(url) if url else Sqlite(data_dir, allow_network_folder)
+        self.place, self.shared = self.kind.place, self.kind.shared
+        self.writer, self.readers = self.kind.writer, self.kind.readers
+        self._away_since = 0.0
         try:
-            self.writer = _engine(self.path, "BEGIN IMMEDIATE")
-            self.readers = _engine(self.path, "BEGIN", query_only=True)
-            _migrate(self.writer, self.path)
+            with self.kind.opening():
+                self.kind.check()
+                _bring_up_to_date(self.kind)
         except BaseException:
-            os.close(self._lock)
+            self.kind.close()
             raise
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A short read transaction: fetch, leave, compute afterwards (a long one lets the WAL grow)."""
-        with self.readers.connect() as connection:
-            yield connection
+        """A short read transaction that sees one state of the store: fetch, leave, compute afterwards.
+
+        Raises:
+            BusyError: the database does not answer now, or is asked more than it keeps up with.
+        """
+        try:
+            with self.readers.connect() as connection:
+                yield connection
+        except sa.exc.SQLAlchemyError as error:
+            raise self.refusal(error) from error
+
+    def refusal(self, error: Exception) -> Exception:
+        """``error`` of the database as those who asked may read it; any other as it is."""
+        if isinstance(error, sa.exc.TimeoutError):
+            return BusyError("busy", "More is asked of the database than it keeps up with; try again", 2)
+        refusal = self.kind.refusal(error) if isinstance(error, sa.exc.DBAPIError) else None
+        if refusal is None:
+            return error
+        if isinstance(refusal, BusyError) and not self._away_since:
+            self._away_since = time.monotonic()
+            _log.error("%s: %s", self.place, refusal.message)
+        return refusal
+
+    def answered(self) -> None:
+        """The database takes what is written; said in the log if it did not before."""
+        if self._away_since:
+            _log.warning("%s: it answers again, after %.0f s", self.place, time.monotonic() - self._away_since)
+            self._away_since = 0.0
 
     def close(self) -> None:
-        self.readers.dispose()
-        self.writer.dispose()
-        os.close(self._lock)
+        self.kind.close()
 
 
-def _lock(data_dir: Path) -> int:
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(data_dir / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StartError(
-            f"can't use the data folder {data_dir}: {error.strerror}. Choose another with --data-dir"
-        ) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise StartError(
-            f"another epochscope service holds {data_dir}. Use that one (`epochscope open`), "
-            "or give this one a folder of its own with --data-dir"
-        ) from None
-    return descriptor
-
-
-def _engine(path: Path, begin: str, query_only: bool = False) -> sa.Engine:
-    engine = sa.create_engine(
-        sa.URL.create("sqlite+pysqlite", database=str(path)),
-        connect_args={"timeout": 5, "check_same_thread": False},
-        pool_size=8,
-        max_overflow=32,
-    )
-
-    @sa.event.listens_for(engine, "connect")
-    def _connect(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # the driver must not open transactions of its own accord
-        cursor = connection.cursor()
-        # FULL: an acknowledged flush survives a power cut. One process writes, so readers are never in its way.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "trusted_schema=OFF"):
-            cursor.execute(f"PRAGMA {pragma}")
-        if query_only:
-            cursor.execute("PRAGMA query_only=1")
-        cursor.close()
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
-
-
-def _migrate(engine: sa.Engine, path: Path) -> None:
+def _bring_up_to_date(kind: Kind) -> None:
     config = Config()
     config.set_main_option("script_location", "epochscope_server.store:migrations")
     config.set_main_option("path_separator", "os")
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    try:
-        with engine.begin() as connection:
-            if (check := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()) != "ok":
-                raise StartError(f"{path} is damaged ({check}). Restore a backup, or move the file away to start anew")
-            current = _revision(connection)
-            if current is not None and current not in known:
-                raise StartError(
-                    f"{path} was written by a newer epochscope (schema {current}). Upgrade this one; "
-                    "the file is untouched"
-                )
-            config.attributes["connection"] = connection
+    script = ScriptDirectory.from_config(config)
+    with kind.writer.begin() as connection:
+        kind.prepare(connection)
+        current = _revision(connection)
+        if current == script.get_current_head():
+            return
+        if current is not None and current not in {known.revision for known in script.walk_revisions()}:
+            raise StartError(
+                f"{kind.place} was written by a newer epochscope (schema {current}). Upgrade this one; "
+                "nothing there is changed"
+            )
+        config.attributes["connection"] = connection
+        try:
             command.upgrade(config, "head")
-    except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
-        why = getattr(error, "orig", error)
-        raise StartError(
-            f"{path} is not a store that can be opened ({why}). Move it away, or choose another --data-dir"
-        ) from None
-    except CommandError as error:
-        raise StartError(f"{path} can't be brought up to date: {error}") from None
-    path.chmod(0o600)
+        except CommandError as error:
+            raise StartError(f"{kind.place} can't be brought up to date: {error}") from None
+        kind.settle(connection)
 
 
 def _revision(connection: sa.Connection) -> str | None:
-    if not sa.inspect(connection).has_table("alembic_version"):
-        return None
-    return str(connection.scalar(sa.text("SELECT version_num FROM alembic_version")))
+    tables = set(sa.inspect(connection).get_table_names())
+    if "alembic_version" in tables:
+        return str(connection.scalar(sa.text("SELECT version_num FROM alembic_version")))
+    return None
