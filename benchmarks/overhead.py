@@ -1,13 +1,14 @@
 """What Monitor costs a training: time per step beside a bare fit, an empty callback and Keras's TensorBoard.
 
-    python benchmarks/overhead.py                     # all cases, about 20 minutes on two cores
-    python benchmarks/overhead.py --only mlp --rounds 4
+    python benchmarks/overhead.py                      # all cases, about half an hour on two cores
+    python benchmarks/overhead.py --only "mlp, 10" --rounds 20
 
-One process, interleaved: each round fits every variant once, in turn, on the same data, so that a slow minute of the
-machine is slow for all of them. Of each fit the first epoch is left out (it compiles), the others give one time per
-step each; a variant's cost is the median over rounds of its time minus that of the bare fit of the same round. A second
-bare fit shows what noise is left. The service runs in a process of its own, as it would; every update is sent and
-stored while the training goes on.
+One process. Every variant trains a model of its own in a thread of its own, but only one of them at a time: at each
+epoch's end it hands over to the next, in an order drawn anew for every round, so that a slow minute of the machine is
+slow for all. After its epoch a variant rests until what it left to its worker thread is through; that is in its
+processor time, not in its wall time. A variant's cost is the median over rounds of its time less the mean of the two
+bare fits of the same round; half of what these two differ by says what noise is left. The service runs in a process of
+its own, as it would; every update is sent and stored while the training goes on.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import argparse
 import contextlib
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,8 @@ import numpy as np
 from epochscope.fashion_mnist import load
 from epochscope.keras import Monitor
 
-EPOCHS = 4  # of each fit; the first is not measured
+WARM = 2  # epochs of each variant that are not measured: they compile, and fill caches
+REST_S = 0.3  # for a variant's worker thread to come to its end
 
 
 @dataclass(frozen=True)
@@ -59,26 +63,57 @@ class Case:
 CASES = (
     Case("mlp", 10, 32, 600),
     Case("mlp", 10, 32, 600, jit=True),
-    Case("mlp", 10, 32, 2000, per_execution=50),
-    Case("mlp", 10, 512, 400),
+    Case("mlp", 10, 32, 4000, per_execution=50),
+    Case("mlp", 10, 512, 300),
     Case("mlp", 100, 128, 400),
-    Case("mlp", 1000, 512, 60),
-    Case("cnn", 10, 32, 100),
+    Case("mlp", 1000, 512, 40),
+    Case("cnn", 10, 32, 60),
 )
 
 
-class Clock(keras.callbacks.Callback):  # type: ignore[misc]
-    """When each epoch began, and when the training ended; wall and processor time."""
+@dataclass
+class Turns:
+    """Lets one variant at a time train an epoch, each once a round, in an order drawn anew."""
 
-    def __init__(self) -> None:
+    names: list[str]
+    rounds: int
+    wall: dict[str, list[float]] = field(default_factory=dict)  # seconds of each measured epoch
+    processor: dict[str, list[float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        draw = random.Random(1)
+        self._order = [name for _ in range(self.rounds + WARM) for name in draw.sample(self.names, len(self.names))]
+        self._place = 0
+        self._moved = threading.Condition()
+
+    def wait(self, name: str) -> None:
+        with self._moved:
+            self._moved.wait_for(lambda: self._place < len(self._order) and self._order[self._place] == name)
+
+    def done(self, name: str, wall: float, processor: float) -> None:
+        with self._moved:
+            if self._place >= WARM * len(self.names):
+                self.wall.setdefault(name, []).append(wall)
+                self.processor.setdefault(name, []).append(processor)
+            self._place += 1
+            self._moved.notify_all()
+
+
+class Turn(keras.callbacks.Callback):  # type: ignore[misc]
+    """Measures an epoch of one variant, then hands over; the last callback, so that the others are inside."""
+
+    def __init__(self, name: str, turns: Turns) -> None:
         super().__init__()
-        self.ticks: list[tuple[float, float]] = []
+        self.name, self.turns = name, turns
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.ticks.append((time.perf_counter(), time.process_time()))
+        self.turns.wait(self.name)
+        self.began = time.perf_counter(), time.process_time()
 
-    def on_train_end(self, logs: Any = None) -> None:
-        self.on_epoch_begin(0)
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        wall = time.perf_counter() - self.began[0]
+        time.sleep(REST_S)
+        self.turns.done(self.name, wall, time.process_time() - self.began[1])
 
 
 class Empty(keras.callbacks.Callback):  # type: ignore[misc]
@@ -100,6 +135,7 @@ def model_for(case: Case, shape: tuple[int, ...]) -> Any:
             layers.Flatten(),
             layers.Dense(64, activation="relu"),
         ]
+    keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input(shape), *body, layers.Dense(case.classes, activation="softmax")])
     model.compile(
         "adam",
@@ -111,20 +147,8 @@ def model_for(case: Case, shape: tuple[int, ...]) -> Any:
     return model
 
 
-def measured(case: Case, x: Any, y: Any, callbacks: list[Any]) -> tuple[list[float], list[float]]:
-    """Seconds a step of each measured epoch: wall, processor."""
-    keras.utils.set_random_seed(1)
-    clock = Clock()
-    model_for(case, x.shape[1:]).fit(
-        x, y, batch_size=case.batch, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=[clock, *callbacks]
-    )
-    keras.backend.clear_session()
-    spans = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(clock.ticks[1:-1], clock.ticks[2:-1], strict=False)]
-    return [wall / case.steps for wall, _ in spans], [cpu / case.steps for _, cpu in spans]
-
-
 def variants(url: str, folder: Path) -> dict[str, Callable[[], list[Any]]]:
-    """The callbacks of each variant, made anew for every fit."""
+    """The callbacks of each variant."""
     chosen: dict[str, Callable[[], list[Any]]] = {
         "bare": list,
         "bare again": list,
@@ -143,31 +167,47 @@ def variants(url: str, folder: Path) -> dict[str, Callable[[], list[Any]]]:
 def run(case: Case, rounds: int, url: str, folder: Path) -> None:
     data = load()
     needed = case.steps * case.batch
-    random = np.random.default_rng(1)
-    index = random.integers(0, len(data.x_train), needed)
+    numbers = np.random.default_rng(1)
+    index = numbers.integers(0, len(data.x_train), needed)
     x = (data.x_train[index, ..., None] / 255).astype("float32")
-    y = data.y_train[index].astype("int64") if case.classes == 10 else random.integers(0, case.classes, needed)
+    y = data.y_train[index].astype("int64") if case.classes == 10 else numbers.integers(0, case.classes, needed)
     chosen = variants(url, folder)
-    wall: dict[str, list[float]] = {name: [] for name in chosen}
-    cpu: dict[str, list[float]] = {name: [] for name in chosen}
-    for number in range(rounds + 1):
-        for name, callbacks in chosen.items():
-            times = measured(case, x, y, callbacks())
-            if number:  # the first round warms caches, allocator and processor
-                wall[name].append(min(times[0]))
-                cpu[name].append(min(times[1]))
-    bare = statistics.median(wall["bare"])
-    print(f"\n{case}: {1e6 * bare:,.0f} µs a step")
-    for name in chosen:
-        if name != "bare":
-            cost = [each - base for each, base in zip(wall[name], wall["bare"], strict=True)]
-            work = [each - base for each, base in zip(cpu[name], cpu["bare"], strict=True)]
-            middle = statistics.median(cost)
-            print(
-                f"  {name:<16} {1e6 * middle:+8.1f} µs  {100 * middle / bare:+6.1f} %   "
-                f"[{1e6 * np.percentile(cost, 25):+.1f} {1e6 * np.percentile(cost, 75):+.1f}]   "
-                f"processor {1e6 * statistics.median(work):+8.1f} µs"
-            )
+    turns = Turns(list(chosen), rounds)
+    threads = []
+    for name, callbacks in chosen.items():
+        model = model_for(case, x.shape[1:])
+        how = {"batch_size": case.batch, "epochs": rounds + WARM, "shuffle": False, "verbose": 0}
+        fit = threading.Thread(
+            target=model.fit, args=(x, y), kwargs=how | {"callbacks": [*callbacks(), Turn(name, turns)]}, daemon=True
+        )
+        fit.start()
+        threads.append(fit)
+    for fit in threads:
+        fit.join()
+    keras.backend.clear_session()
+    report(case, turns)
+
+
+def report(case: Case, turns: Turns) -> None:
+    def less_bare(times: dict[str, list[float]], name: str) -> list[float]:
+        pairs = zip(times[name], times["bare"], times["bare again"], strict=True)
+        return [(each - (one + other) / 2) / case.steps * 1e6 for each, one, other in pairs]
+
+    bare = statistics.median(turns.wall["bare"] + turns.wall["bare again"]) / case.steps * 1e6
+    halves = [abs(each) for each in less_bare(turns.wall, "bare")]
+    noise = statistics.median(halves) / len(halves) ** 0.5
+    print(f"\n{case}: {bare:,.0f} µs a step; noise of a median about {noise:.1f} µs", flush=True)
+    for name in turns.names:
+        if name.startswith("bare"):
+            continue
+        cost, work = less_bare(turns.wall, name), less_bare(turns.processor, name)
+        middle = statistics.median(cost)
+        print(
+            f"  {name:<16} {middle:+8.1f} µs  {100 * middle / bare:+6.1f} %   "
+            f"[{np.percentile(cost, 25):+.1f} {np.percentile(cost, 75):+.1f}]   "
+            f"processor {statistics.median(work):+8.1f} µs",
+            flush=True,
+        )
 
 
 @contextlib.contextmanager
@@ -185,14 +225,13 @@ def service(folder: Path) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--only", default="", help="only cases whose description holds these words")
     chosen = parser.parse_args()
     print(
-        f"Keras {keras.__version__} on {keras.backend.backend()}, {platform.processor() or platform.machine()}, ",
-        end="",
+        f"Keras {keras.__version__} on {keras.backend.backend()}, {platform.processor() or platform.machine()}, "
+        f"{os.cpu_count()} cores; medians of {chosen.rounds} rounds, quartiles in brackets"
     )
-    print(f"{os.cpu_count()} cores; medians of {chosen.rounds} rounds, quartiles in brackets")
     with tempfile.TemporaryDirectory() as folder, service(Path(folder)) as url:
         for case in CASES:
             if chosen.only in str(case):

@@ -7,12 +7,13 @@ The log is a ring that is read once for many batches, so that all of them are th
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from epochscope.keras_classify import Rule, codes
+from epochscope.keras_classify import Rule, codes, narrowed
 from epochscope.keras_outputs import Outputs
 from epochscope.keras_ring import Ring, counted, length_of, packed_row
 from epochscope.keras_rows import Layout, Rows, parsed_rows
@@ -60,11 +61,11 @@ class Capture(Watch):
         """The batches logged since the last reading, in order, and how many were lost (0, but for a log that
         turned out too small)."""
         entries, lost = ring.read()
-        return parsed_rows(self.layouts, entries), lost
+        return [_narrowed(rows) for rows in parsed_rows(self.layouts, entries)], lost
 
     def _codes(self, rule: Rule, y: Any, y_pred: Any, weight: Any) -> Any:
-        each = tf.convert_to_tensor(codes(rule, y, y_pred, weight))
-        return counted(each, rule.classes) if self._many(each, rule) else each
+        each = tf.convert_to_tensor(codes(rule, y, y_pred, weight, wide=True))
+        return counted(codes(rule, y, y_pred, weight), rule.classes) if self._many(each, rule) else each
 
     def _many(self, each: Any, rule: Rule) -> bool:
         """Whether a batch has more samples (pixels, mostly) than a matrix has cells, even if its size is not known."""
@@ -80,9 +81,9 @@ class Capture(Watch):
         for (name, _), each in zip(layout.outputs, codes, strict=True):
             per_row += length_of(each) or self._samples() * self.outputs.rules[name].codes
         most = 2 * per_row * max(int(model.steps_per_execution), 1)
-        row = packed_row(self.layouts.index(layout), scalars, codes)
+        row, length = packed_row(self.layouts.index(layout), scalars, codes)
         ring = self.train if training else self.test
-        ring.write(row, min(max(_ROWS * per_row, most, _LEAST_ENTRIES), _MOST_ENTRIES))
+        ring.write(row, length, min(max(_ROWS * per_row, most, _LEAST_ENTRIES), _MOST_ENTRIES))
         return result
 
     def _samples(self, unknown: int = _UNKNOWN_BATCH) -> int:
@@ -97,3 +98,11 @@ class Capture(Watch):
                 within *= dimension or min(64, unknown)
             most = max(most, within)
         return most * (self._batch_size or unknown)
+
+
+def _narrowed(rows: Rows) -> Rows:
+    """The codes in ``rows`` as everybody else knows them; counts have them so already."""
+    each = zip(rows.layout.outputs, rows.codes, rows.times, strict=True)
+    return replace(
+        rows, codes=[codes if times is not None else narrowed(codes, classes) for (_, classes), codes, times in each]
+    )

@@ -10,10 +10,13 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 UNCOUNTED = -1  # masked, ignored, or of weight 0
 OUT_OF_RANGE = -2  # the label is none of the classes
+_WIDE = 2**31  # more than there can be classes
 
 _REGRESSION = re.compile(
     r"mean(squared|absolute|absolutepercentage|squaredlogarithmic)error|mse|mae|mape|msle|huber|logcosh"
@@ -103,10 +106,11 @@ def rule_for(y: Any, y_pred: Any, loss: Any, activation: str, wanted: int | None
     return Rule("one-hot" if same_shape else "index", units, ignore=ignore)
 
 
-def codes(rule: Rule, y: Any, y_pred: Any, weight: Any, whole: str = "int64") -> Any:
+def codes(rule: Rule, y: Any, y_pred: Any, weight: Any, whole: str = "int64", wide: bool = False) -> Any:
     """What became of each sample: ``whole`` [samples], true * classes + predicted, or below 0 if it is not counted.
 
-    Where a label can be wrong, it is tested itself: its code alone could look like another's.
+    Where a label can be wrong, it is tested itself: its code alone could look like another's. ``wide`` codes leave
+    that to ``narrowed``, outside of the step: each operation in it takes about a microsecond of every batch.
     """
     n = rule.classes
     if rule.labels == "binary":
@@ -124,14 +128,27 @@ def codes(rule: Rule, y: Any, y_pred: Any, weight: Any, whole: str = "int64") ->
             truth = ops.cast(ops.argmax(y, axis=-1), whole)
         else:
             truth = ops.cast(ops.reshape(y, ops.shape(predicted)), whole)
-    inside = ops.logical_and(truth >= 0, truth < n)
-    code = ops.where(inside, truth * n + predicted, ops.full_like(truth, OUT_OF_RANGE))
+    if wide:
+        code = truth * _WIDE + predicted
+    else:
+        inside = ops.logical_and(truth >= 0, truth < n)
+        code = ops.where(inside, truth * n + predicted, ops.full_like(truth, OUT_OF_RANGE))
     counted = _counted(truth, y_pred, weight)
     if rule.ignore is not None:
         counted = [*counted, truth != rule.ignore]
     for condition in counted:
         code = ops.where(condition, code, ops.full_like(code, UNCOUNTED))
     return ops.reshape(code, (-1,))
+
+
+def narrowed(wide: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """What ``codes`` would have said at once, of ``wide`` ones."""
+    truth = wide >> 31
+    narrow = truth * classes + (wide & (_WIDE - 1))
+    if len(wide) and (wide.min() < 0 or truth.max() >= classes):
+        narrow[(truth < 0) | (truth >= classes)] = OUT_OF_RANGE
+        narrow[wide == UNCOUNTED] = UNCOUNTED
+    return narrow
 
 
 def _counted(truth: Any, y_pred: Any, weight: Any) -> list[Any]:

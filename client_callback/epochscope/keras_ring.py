@@ -6,6 +6,7 @@ abort a training.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,18 +28,25 @@ class Ring:
         self._read_rows = 0
         self._longest = 0
 
-    def write(self, row: Any, size: int) -> None:
-        """Appends ``row``; called while a step is traced."""
+    def write(self, row: Any, length: Any, size: int) -> None:
+        """Appends ``row`` int64 [length]; called while a step is traced. ``size``: of a log that is yet to be made."""
         if self._entries is None:
             with tf.init_scope():
-                self._size = size
-                self._entries = tf.Variable(tf.zeros([size], tf.int64), trainable=False, name="epochscope_log")
-                self._end = tf.Variable(tf.zeros([2], tf.int64), trainable=False, name="epochscope_end")
-        length = tf.size(row, tf.int64)
+                if tf.distribute.has_strategy():  # it would spread them over its devices; it is known to this thread
+                    make = threading.Thread(target=self._make, args=(size,))
+                    make.start()
+                    make.join()
+                else:
+                    self._make(size)
         end = self._end.assign_add(tf.stack([length, tf.constant(1, tf.int64)]), read_value=True)[0]
         # (end - length) + range: a range that starts at a variable would make XLA compile every step anew.
         indices = ((end - length) + tf.range(length)) % self._size
         tf.raw_ops.ResourceScatterUpdate(resource=self._entries.handle, indices=indices, updates=row)
+
+    def _make(self, size: int) -> None:
+        self._size = size
+        self._entries = tf.Variable(tf.zeros([size], tf.int64), trainable=False, name="epochscope_log")
+        self._end = tf.Variable(tf.zeros([2], tf.int64), trainable=False, name="epochscope_end")
 
     def nearly_full(self, batches: int) -> bool:
         """Whether so many batches may have filled half of it; also while the length of a row is not known."""
@@ -91,14 +99,19 @@ def length_of(codes: Any) -> int | None:
     return length
 
 
-def packed_row(number: int, scalars: list[Any], codes: list[Any]) -> Any:
-    """One row as a tensor: ``scalars`` of any number type, for each output the int64 ``codes`` of its samples, or
-    their counts."""
-    signs = [-1 if isinstance(each, Counted) else 1 for each in codes]
-    codes = [each.counts if isinstance(each, Counted) else each for each in codes]
-    bits = [tf.bitcast(tf.reshape(tf.cast(value, tf.float32), [1]), tf.int32) for value in scalars]
-    parts = [tf.cast(tf.concat(bits, 0), tf.int64)] if bits else []
-    body = tf.concat([*parts, *codes], 0) if parts or codes else tf.zeros([0], tf.int64)
-    lengths = [sign * tf.size(each, tf.int64) for sign, each in zip(signs, codes, strict=True)]
-    head = [tf.size(body, tf.int64) + 2 + len(codes), tf.constant(number, tf.int64)]
-    return tf.concat([tf.stack([*head, *lengths]), body], 0)
+def packed_row(number: int, scalars: list[Any], codes: list[Any]) -> tuple[Any, Any]:
+    """One row as a tensor, and its length: ``scalars`` of any number type, for each output the int64 ``codes`` of its
+    samples, or their counts. In as few operations as can be: each costs every batch of a training."""
+    length = tf.constant(2 + len(codes) + len(scalars), tf.int64)
+    lengths, parts = [], []
+    for each in codes:
+        part = each.counts if isinstance(each, Counted) else each
+        size = tf.size(part, tf.int64)
+        length += size
+        lengths.append(-size if isinstance(each, Counted) else size)
+        parts.append(part)
+    if scalars:
+        bits = tf.bitcast(tf.stack([tf.cast(value, tf.float32) for value in scalars]), tf.int32)
+        parts.insert(0, tf.cast(bits, tf.int64))
+    head = tf.stack([length, tf.constant(number, tf.int64), *lengths])
+    return tf.concat([head, *parts], 0), length

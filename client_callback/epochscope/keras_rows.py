@@ -17,10 +17,12 @@ from epochscope.keras_classify import OUT_OF_RANGE
 
 @dataclass(frozen=True)
 class Layout:
-    """What a row holds: the names of its scalars, and name and number of classes of its outputs."""
+    """What a row holds: the names of its scalars, and name and number of classes of its outputs; and, not in it, the
+    names of the metrics whose value of the batch alone can't be had."""
 
     scalars: tuple[str, ...]
     outputs: tuple[tuple[str, int], ...]
+    unseen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,27 +43,33 @@ class Rows:
 
 def parsed_rows(layouts: list[Layout], entries: NDArray[np.int64]) -> list[Rows]:
     """What whole rows say, consecutive ones of one layout together."""
-    starts: list[int] = []
+    starts = _starts(entries)
+    numbers = entries[starts + 1]
+    rows: list[Rows] = []
+    for some in np.split(starts, np.flatnonzero(numbers[1:] != numbers[:-1]) + 1):
+        if not len(some):
+            continue
+        layout = layouts[int(entries[some[0] + 1])]
+        # Whether an output has counts instead of codes may change from row to row of one layout.
+        counted = entries[some[:, None] + 2 + np.arange(len(layout.outputs))] < 0
+        for same in np.split(np.arange(len(some)), np.flatnonzero((counted[1:] != counted[:-1]).any(1)) + 1):
+            rows.append(_parsed(layout, counted[same[0]].tolist(), entries, some[same]))
+    return rows
+
+
+def _starts(entries: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where rows begin. Mostly they are all of one length, which spares the way from each to the next."""
+    if not len(entries):
+        return np.empty(0, np.int64)
+    length = int(entries[0])
+    if len(entries) % length == 0 and (entries[::length] == length).all():
+        return np.arange(0, len(entries), length)
+    starts = []
     position = 0
     while position < len(entries):
         starts.append(position)
         position += int(entries[position])
-    rows: list[Rows] = []
-    begin = 0
-    while begin < len(starts):
-        layout, signs = _kind(layouts, entries, starts[begin])
-        end = begin + 1
-        while end < len(starts) and _kind(layouts, entries, starts[end]) == (layout, signs):
-            end += 1
-        rows.append(_parsed(layout, signs, entries, np.array(starts[begin:end])))
-        begin = end
-    return rows
-
-
-def _kind(layouts: list[Layout], entries: NDArray[np.int64], start: int) -> tuple[Layout, list[bool]]:
-    """The layout of a row, and for each output whether it has counts instead of codes."""
-    layout = layouts[int(entries[start + 1])]
-    return layout, (entries[start + 2 : start + 2 + len(layout.outputs)] < 0).tolist()
+    return np.array(starts, np.int64)
 
 
 def _parsed(layout: Layout, counted: list[bool], entries: NDArray[np.int64], starts: NDArray[np.int64]) -> Rows:
