@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from epochscope_server.store.formats.frame import MAX_COLUMNS, FormatError
 HEADER = struct.Struct("<BII")  # form, entries, exceptions
 _GAPS, _DENSE = 0, 1  # lowest bit of form; then 2 bits: log2 of the bytes of a gap, 2 bits: of a count
 _EXCEPTION = 4 + 8  # bytes: which entry, what is above its low bytes
-_DENSE_SUM = 4_194_304  # cells that are summed in one array rather than by sorting
+_DENSE_ALWAYS, _DENSE_MOST = 16_384, 4_194_304  # cells that are summed in an array of all of them, not by sorting
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,7 @@ class Counts:
     count: Whole
 
 
-@dataclass(frozen=True)
-class Columns:
+class Columns(NamedTuple):
     """Unpacked columns, ready to be added up: ``low`` [n], unsigned, at ``cell`` int64 [n], or at every cell of the
     space where ``cell`` is None; and ``high`` int64 [e] more at the entries ``exception`` int64 [e].
 
@@ -65,9 +65,8 @@ class Columns:
         return Counts(self.cell, count) if counted.all() else Counts(self.cell[counted], count[counted])
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What a header says of columns: how many bytes they have, and how to read them."""
+class Shape(NamedTuple):
+    """What a header says of columns over ``space`` cells: how to read them, and how many bytes they have."""
 
     space: int
     form: int
@@ -77,32 +76,38 @@ class Shape:
     exceptions: int
 
     @property
-    def sizes(self) -> list[tuple[int, int]]:
-        gaps = [(self.entries, self.width_gap)] if self.form == _GAPS else []
-        return [*gaps, (self.entries, self.width_count), (self.exceptions, 4), (self.exceptions, 8)]
-
-    @property
     def length(self) -> int:
-        return sum(count * each for count, each in self.sizes)
+        gaps = self.entries * self.width_gap if self.form == _GAPS else 0
+        return gaps + self.entries * self.width_count + self.exceptions * _EXCEPTION
 
 
 def none() -> Counts:
     return Counts(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-def of(cell: Whole, count: Whole) -> Counts:
-    """Counts of cells in any order, each any number of times. Sorts once."""
+def of(cell: Whole, count: Whole, space: int) -> Counts:
+    """Counts of cells below ``space``, in any order, each any number of times."""
+    if space <= max(_DENSE_ALWAYS, min(_DENSE_MOST, 2 * len(cell))):
+        total = np.zeros(space, np.int64)
+        np.add.at(total, cell, count)
+        there = np.flatnonzero(total)
+        return Counts(there, total[there])
     if not len(cell):
         return none()
     bits = int(count.max()).bit_length()
-    if int(cell.max()).bit_length() + bits <= 63:  # one sort of whole numbers, many times faster than an argsort
-        both = np.sort(cell << bits | count)
+    if (space - 1).bit_length() + bits <= 63:  # one sort of whole numbers, many times faster than an argsort
+        both = cell << bits
+        both |= count
+        both.sort()
         cell, count = both >> bits, both & ((1 << bits) - 1)
     else:
         order = np.argsort(cell, kind="stable")
         cell, count = cell[order], count[order]
-    start = np.flatnonzero(np.append(True, cell[1:] != cell[:-1]))
-    return Counts(cell[start], np.add.reduceat(count, start)) if len(start) < len(cell) else Counts(cell, count)
+    other = cell[1:] != cell[:-1]
+    if other.all():
+        return Counts(cell, count)
+    start = np.append(0, np.flatnonzero(other) + 1)
+    return Counts(cell[start], np.add.reduceat(count, start))
 
 
 def summed(parts: Iterable[Counts]) -> Counts:
@@ -111,13 +116,7 @@ def summed(parts: Iterable[Counts]) -> Counts:
     if len(every) < 2:
         return every[0] if every else none()
     space = max(int(part.cell[-1]) for part in every) + 1
-    if space <= min(_DENSE_SUM, 16 * sum(len(part.cell) for part in every)):
-        total = np.zeros(space, np.int64)
-        for part in every:
-            total[part.cell] += part.count
-        cell = np.flatnonzero(total)
-        return Counts(cell, total[cell])
-    return of(np.concatenate([part.cell for part in every]), np.concatenate([part.count for part in every]))
+    return of(np.concatenate([part.cell for part in every]), np.concatenate([part.count for part in every]), space)
 
 
 def encode(counts: Counts, space: int) -> tuple[bytes, list[bytes]]:
@@ -128,37 +127,43 @@ def encode(counts: Counts, space: int) -> tuple[bytes, list[bytes]]:
     """
     cell, count = counts.cell, counts.count
     entries = len(cell)
-    gap = np.diff(cell, prepend=0)
-    width_gap, strides = 8, np.zeros(0, np.int64)
-    widest = int(gap.max()) if entries else 0
-    for width_gap in WIDTHS:
-        if widest < 1 << 8 * width_gap:
-            strides = np.zeros(entries, np.int64)
-            break
-        strides = np.maximum(gap - 1, 0) // ((1 << 8 * width_gap) - 1)
-        if 8 * int(strides.sum()) <= entries:
-            break
-    walked = entries + int(strides.sum())
-    width_listed, size_listed = _width_count(count, walked)
-    width_dense, size_dense = _width_count(count, space)
+    greatest = int(count.max()) if entries else 0
+    gap = cell.copy()
+    gap[1:] -= cell[:-1]
+    width_gap, strides = _width_gap(gap)
+    walked = entries if strides is None else entries + int(strides.sum())
+    width_listed, size_listed = _width_count(count, greatest, walked)
+    width_dense, size_dense = _width_count(count, greatest, space)
     if min(size_dense, size_listed + walked * width_gap) > MAX_COLUMNS:
         raise FormatError(f"counts of {entries:,} cells are too many for one blob")
+    entry = None  # of each count; None where it is simply the next
     if size_dense <= 2 * (size_listed + walked * width_gap):
         form, entry, walked, width_gap, width_count = _DENSE, cell, space, 1, width_dense
         parts = []
     else:
-        form, entry, width_count = _GAPS, np.arange(entries) + np.cumsum(strides), width_listed
-        gaps = np.full(walked, (1 << min(8 * width_gap, 63)) - 1)
-        gaps[entry] = gap - strides * gaps[0] if walked else gap
-        parts = columns.planes(gaps, width_gap)
-    low = np.zeros(walked, f"<u{width_count}")
-    low[entry] = count.astype(low.dtype)  # the high bytes fall off
+        form, width_count = _GAPS, width_listed
+        if strides is not None:
+            stride = (1 << 8 * width_gap) - 1
+            entry = np.cumsum(strides)
+            entry += np.arange(entries)
+            listed = gap - strides * stride
+            gap = np.full(walked, stride)
+            gap[entry] = listed
+        parts = columns.planes(gap, width_gap)
+    low = count.astype(f"<u{width_count}")  # the high bytes fall off
+    if entry is not None:
+        spread = np.zeros(walked, low.dtype)
+        spread[entry] = low
+        low = spread
     parts += columns.planes(low, width_count)
-    wide = np.flatnonzero(count >> 8 * width_count) if width_count < 8 else np.zeros(0, np.int64)
-    parts += columns.planes(entry[wide], 4)
-    parts += columns.planes(count[wide] >> min(8 * width_count, 63), 8)
+    exceptions = 0
+    if greatest >> 8 * width_count:
+        wide = np.flatnonzero(count >> 8 * width_count)
+        exceptions = len(wide)
+        parts += columns.planes(wide if entry is None else entry[wide], 4)
+        parts += columns.planes(count[wide] >> 8 * width_count, 8)
     code = form | WIDTHS.index(width_gap) << 1 | WIDTHS.index(width_count) << 3
-    return HEADER.pack(code, walked, len(wide)), parts
+    return HEADER.pack(code, walked, exceptions), parts
 
 
 def shape(header: bytes, at: int, space: int, what: str) -> Shape:
@@ -171,45 +176,66 @@ def shape(header: bytes, at: int, space: int, what: str) -> Shape:
     said = Shape(space, code & 1, WIDTHS[code >> 1 & 3], WIDTHS[code >> 3 & 3], entries, exceptions)
     if code >> 5 or exceptions > entries or (said.form == _DENSE and (entries != space or said.width_gap > 1)):
         raise FormatError(f"{what} has a header that contradicts itself")
+    if exceptions and said.width_count == 8:
+        raise FormatError(f"{what} has a header that contradicts itself")
     return said
 
 
-def decode(said: Shape, data: memoryview, what: str) -> Columns:
-    """The columns that ``encode`` made, from exactly their bytes.
+def decode(said: Shape, data: memoryview, at: int, what: str) -> Columns:
+    """The columns that ``encode`` made, from byte ``at`` of ``data``.
 
     Raises:
         FormatError: they contradict the header or themselves; ``what`` names the blob.
     """
-    *gaps, low, exception, high = columns.read(data, said.sizes)
-    if said.exceptions and int(exception.max()) >= said.entries:
-        raise FormatError(f"{what} has an exception for an entry that is not there")
     cell = None
-    if gaps:
-        gap = gaps[0]
+    entries = said.entries
+    if said.form == _GAPS:
+        gap = columns.joined(data, at, entries, said.width_gap)
+        at += entries * said.width_gap
         cell = np.cumsum(gap, dtype=np.int64)
-        wrapped = said.width_gap == 8 and said.entries and int(cell.min()) < 0
-        if said.entries and (not gap[1:].all() or int(cell[-1]) >= said.space or wrapped):
+        if entries and (cell[-1] >= said.space or not gap[1:].all() or (said.width_gap == 8 and cell.min() < 0)):
             raise FormatError(f"{what} names a cell that can't be")
+    low = columns.joined(data, at, entries, said.width_count)
     if said.width_count == 8:
         low = columns.whole(low, what)
     if not said.exceptions:
         return Columns(cell, low, _NO_EXCEPTION, _NO_EXCEPTION)
-    shifted = columns.whole(high, what) << min(8 * said.width_count, 63)
-    if int(shifted.min()) < 0 or (shifted >> min(8 * said.width_count, 63) != high).any():
-        raise FormatError(f"{what} has a number of more than 63 bits")
-    return Columns(cell, low, exception.astype(np.int64), shifted)
+    at += entries * said.width_count
+    exception = columns.joined(data, at, said.exceptions, 4).astype(np.int64)
+    high = columns.joined(data, at + said.exceptions * 4, said.exceptions, 8)
+    if int(exception.max()) >= entries or int(high.max()) >= 1 << 63 - 8 * said.width_count:
+        raise FormatError(f"{what} has an exception that can't be")
+    return Columns(cell, low, exception, high.astype(np.int64) << 8 * said.width_count)
 
 
 _NO_EXCEPTION = np.zeros(0, np.int64)
 
 
-def _width_count(count: Whole, entries: int) -> tuple[int, int]:
+def _width_gap(gap: Whole) -> tuple[int, Whole | None]:
+    """Bytes of a gap, the fewest with which the strides are at most half of the gaps; and the full strides that go
+    before each gap, None where there are none.
+    """
+    widest = int(gap.max()) if len(gap) else 0
+    for width in WIDTHS:
+        if widest < 1 << 8 * width:
+            return width, None
+        strides = np.maximum(gap - 1, 0) // ((1 << 8 * width) - 1)
+        if _STRIDES * int(strides.sum()) <= len(gap):
+            return width, strides
+    raise AssertionError("eight bytes hold every gap")
+
+
+_STRIDES = 8
+
+
+def _width_count(count: Whole, greatest: int, entries: int) -> tuple[int, int]:
     """Bytes of a count so that a column of ``entries`` with its exceptions is smallest, and that size."""
     sizes = []
     for each in WIDTHS:
-        exceptions = int(np.count_nonzero(count >> 8 * each)) if each < 8 else 0
-        sizes.append((entries * each + exceptions * _EXCEPTION, each))
-        if not exceptions:
+        if greatest < 1 << 8 * each:
+            sizes.append((entries * each, each))
             break
+        exceptions = int(np.count_nonzero(count >> 8 * each))
+        sizes.append((entries * each + exceptions * _EXCEPTION, each))
     size, each = min(sizes)
     return each, size

@@ -45,11 +45,17 @@ def encode(cells: Cells, first: int, classes: int) -> bytes:
             raise ValueError(f"a leaf of {classes} classes from step {first} can't hold these cells")
     if len(step) and int(cells.count.min()) < 1:
         raise ValueError("counts in a leaf are above 0")
-    hit = cells.true == cells.predicted
-    miss = ~hit
-    hits = sparse.of(cells.true[hit] * STEPS + step[hit], cells.count[hit])
-    missed = (cells.true[miss] * classes + cells.predicted[miss]) * STEPS + step[miss]
-    misses = sparse.of(missed, cells.count[miss])
+    # Hits are numbered first, misses after them: one sort puts both in order.
+    cell = cells.true * classes
+    cell += cells.predicted
+    cell += classes
+    cell = np.where(cells.true == cells.predicted, cells.true, cell)
+    cell *= STEPS
+    cell += step
+    kept = sparse.of(cell, cells.count, (classes + 1) * classes * STEPS)
+    border = int(np.searchsorted(kept.cell, classes * STEPS))
+    hits = Counts(kept.cell[:border], kept.count[:border])
+    misses = Counts(kept.cell[border:] - classes * STEPS, kept.count[border:])
     hits_header, hits_columns = sparse.encode(hits, classes * STEPS)
     misses_header, misses_columns = sparse.encode(misses, classes * classes * STEPS)
     return pack(MAGIC, _CLASSES.pack(classes) + hits_header + misses_header, hits_columns + misses_columns)
@@ -97,7 +103,8 @@ def totals(data: bytes, first: int, start: int, stop: int) -> Counts:
         counts = kept.counts()
         step = counts.cell & 63
         inside = (step >= start - first) & (step < stop - first)
-        parts.append(sparse.of((counts.cell[inside] >> 6) * apart, counts.count[inside]))
+        cell = (counts.cell[inside] >> 6) * apart
+        parts.append(sparse.of(cell, counts.count[inside], leaf.classes * leaf.classes))
     return sparse.summed(parts)
 
 
@@ -112,9 +119,7 @@ def open_leaf(data: bytes) -> Leaf:
     hits = sparse.shape(opened.header, _CLASSES.size, classes * STEPS, "leaf")
     misses = sparse.shape(opened.header, _CLASSES.size + sparse.HEADER.size, classes * classes * STEPS, "leaf")
     held = opened.columns(hits.length + misses.length)
-    return Leaf(
-        classes, sparse.decode(hits, held[: hits.length], "leaf"), sparse.decode(misses, held[hits.length :], "leaf")
-    )
+    return Leaf(classes, sparse.decode(hits, held, 0, "leaf"), sparse.decode(misses, held, hits.length, "leaf"))
 
 
 def _add(total: Whole, kept: Columns, start: int, stop: int) -> None:

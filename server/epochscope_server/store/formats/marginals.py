@@ -26,20 +26,21 @@ _HEADER = _CLASSES.size + sparse.HEADER.size
 
 
 def counts_of_cells(cells: Cells, first: int, width: int, classes: int) -> Counts:
-    """The marginals of ``cells`` in 64 buckets of ``width`` steps from step ``first``, sparse: for any number of
-    classes. Cell = (kind * classes + class) * 64 + bucket. Cells outside the buckets are left out.
+    """The marginals of ``cells`` in 64 buckets of ``width`` steps (a power of two) from step ``first``, sparse: for any
+    number of classes. Cell = (kind * classes + class) * 64 + bucket. Cells outside the buckets are left out.
     """
-    bucket = (cells.step - first) // width
-    inside = (bucket >= 0) & (bucket < BUCKETS)
-    bucket, true, predicted, count = (c[inside] for c in (bucket, cells.true, cells.predicted, cells.count))
-    wrong = true != predicted
-    support = true * BUCKETS + bucket
-    false_positives = predicted[wrong] * BUCKETS + bucket[wrong]
+    bucket = cells.step - first
+    bucket >>= width.bit_length() - 1
+    true, predicted, count = cells.true, cells.predicted, cells.count
+    if len(bucket) and (int(bucket.min()) < 0 or int(bucket.max()) >= BUCKETS):
+        inside = np.flatnonzero((bucket >= 0) & (bucket < BUCKETS))
+        bucket, true, predicted, count = bucket[inside], true[inside], predicted[inside], count[inside]
+    wrong = np.flatnonzero(true != predicted)
+    support = true * BUCKETS
+    support += bucket
     kind = classes * BUCKETS
-    return sparse.of(
-        np.concatenate((support, support[wrong] + kind, false_positives + 2 * kind)),
-        np.concatenate((count, count[wrong], count[wrong])),
-    )
+    cell = np.concatenate((support, support[wrong] + kind, predicted[wrong] * BUCKETS + bucket[wrong] + 2 * kind))
+    return sparse.of(cell, np.concatenate((count, count[wrong], count[wrong])), len(KINDS) * kind)
 
 
 def of_cells(cells: Cells, first: int, width: int, classes: int) -> Whole:
@@ -49,13 +50,14 @@ def of_cells(cells: Cells, first: int, width: int, classes: int) -> Whole:
 
 def coarser(parts: Iterable[tuple[int, Counts]]) -> Counts:
     """Eight rows of 64 buckets as one row of buckets eight times as wide: (which of the eight, its counts) each."""
-    moved = []
+    cells, counts = [], []
     for place, part in parts:
         if not 0 <= place < 8:
             raise ValueError(f"a row has eight parts; there is no part {place}")
-        row, bucket = np.divmod(part.cell, BUCKETS)
-        moved.append(sparse.of(row * BUCKETS + place * 8 + bucket // 8, part.count))
-    return sparse.summed(moved)
+        cells.append((part.cell & -BUCKETS) + (part.cell % BUCKETS >> 3) + place * 8)
+        counts.append(part.count)
+    space = max((int(cell.max()) + 1 for cell in cells if len(cell)), default=0)
+    return sparse.of(np.concatenate(cells), np.concatenate(counts), space) if space else sparse.none()
 
 
 def encode(sums: Whole | Counts, classes: int | None = None) -> bytes:
@@ -69,8 +71,11 @@ def encode(sums: Whole | Counts, classes: int | None = None) -> bytes:
         flat = sums.transpose(0, 2, 1).reshape(-1)
         cell = np.flatnonzero(flat)
         counts = Counts(cell, flat[cell])
-    header, parts = sparse.encode(counts, len(KINDS) * BUCKETS * classes)
-    return pack(MAGIC, _CLASSES.pack(classes) + header, parts)
+    kind = BUCKETS * classes
+    header, parts = sparse.encode(counts, len(KINDS) * kind)
+    # Where every cell has a number the three kinds are packed apart.
+    apart = [part[at : at + kind] for part in parts for at in range(0, len(part), kind)]
+    return pack(MAGIC, _CLASSES.pack(classes) + header, apart)
 
 
 def decode(data: bytes, classes: int) -> Whole:
@@ -88,7 +93,7 @@ def read(data: bytes, classes: int) -> Counts:
     Raises:
         FormatError: it is damaged, or of another number of classes.
     """
-    return _open(data, classes).counts()
+    return open_columns(data, classes).counts()
 
 
 def curves(rows: Iterable[tuple[int, bytes]], classes: int, first: int, points: int, group: int) -> Whole:
@@ -109,8 +114,7 @@ def curves(rows: Iterable[tuple[int, bytes]], classes: int, first: int, points: 
         line, bucket = np.divmod(counts.cell, BUCKETS)
         point = (bucket + number * BUCKETS - first) // group
         inside = (point >= 0) & (point < points)
-        flat = sparse.of(line[inside] * points + point[inside], counts.count[inside])
-        total[flat.cell] += flat.count
+        np.add.at(total, line[inside] * points + point[inside], counts.count[inside])
     return total.reshape(len(KINDS), classes, points)
 
 
@@ -120,9 +124,9 @@ def _dense(counts: Counts, classes: int) -> Whole:
     return np.ascontiguousarray(flat.reshape(len(KINDS), classes, BUCKETS).transpose(0, 2, 1))
 
 
-def _open(data: bytes, classes: int) -> Columns:
+def open_columns(data: bytes, classes: int) -> Columns:
     opened = unpack(data, MAGIC, _HEADER, "marginals")
     if classes_of(opened.header) != classes:
         raise FormatError(f"marginals are of {classes_of(opened.header):,} classes, not of {classes:,}")
     said = sparse.shape(opened.header, _CLASSES.size, len(KINDS) * BUCKETS * classes, "marginals")
-    return sparse.decode(said, opened.columns(said.length), "marginals")
+    return sparse.decode(said, opened.columns(said.length), 0, "marginals")

@@ -15,7 +15,7 @@ __all__ = ["MAX_CLASSES", "Counts", "add_into", "classes_of", "decode", "encode"
 MAGIC = b"ESN1"
 MAX_CLASSES = 2**20
 # A large node of few classes is not packed: what it saves of the disk is less than what it costs each window.
-PLAIN_FROM = 65536  # bytes of columns
+PLAIN_FROM = 98304  # bytes of columns
 PLAIN_CLASSES = 2048
 _CLASSES = struct.Struct("<I")
 _HEADER = _CLASSES.size + sparse.HEADER.size
@@ -23,7 +23,7 @@ _HEADER = _CLASSES.size + sparse.HEADER.size
 
 def of_cells(cells: Cells, classes: int) -> Counts:
     """Counts of ``cells`` over all their steps; cell = true * classes + predicted."""
-    return sparse.of(cells.true * classes + cells.predicted, cells.count)
+    return sparse.of(cells.true * classes + cells.predicted, cells.count, classes * classes)
 
 
 def encode(counts: Counts, classes: int) -> bytes:
@@ -33,7 +33,7 @@ def encode(counts: Counts, classes: int) -> bytes:
         FormatError: more than 2^29 bytes of columns.
     """
     header, parts = sparse.encode(counts, classes * classes)
-    plain = classes <= PLAIN_CLASSES and sum(map(len, parts)) >= PLAIN_FROM
+    plain = header[0] & 1 == 0 and classes <= PLAIN_CLASSES and sum(map(len, parts)) >= PLAIN_FROM
     return pack(MAGIC, _CLASSES.pack(classes) + header, parts, plain)
 
 
@@ -63,7 +63,7 @@ def open_columns(data: bytes, space: int | None = None) -> Columns:
     if space is not None and classes * classes != space:
         raise FormatError(f"node counts {classes:,} classes; the matrix has {space:,} cells")
     said = sparse.shape(opened.header, _CLASSES.size, classes * classes, "node")
-    return sparse.decode(said, opened.columns(said.length), "node")
+    return sparse.decode(said, opened.columns(said.length), 0, "node")
 
 
 def classes_of(header: bytes) -> int:
