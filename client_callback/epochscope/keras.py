@@ -315,6 +315,9 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         if time.monotonic() - self._read_at >= READ_S or one.nearly_full(self._calls_since):
             self._read(one)
         if isinstance(logs, dict) and one.names:
+            for name in one.unseen:
+                if name in logs:
+                    self._telling.value(RUNNING_MEAN.format(name), logs[name], one.split, "batch", one.step_now)
             self._telling.expect_more(logs, one.names, "batch", one.step_now)
 
     def _read(self, one: Pass) -> None:

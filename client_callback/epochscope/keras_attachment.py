@@ -14,6 +14,7 @@ from epochscope.keras_outputs import Outputs
 from epochscope.keras_progress import Quiet
 
 _BACKENDS = ("tensorflow", "jax", "torch")
+_STRATEGIES = ("MirroredStrategy", "OneDeviceStrategy")
 _PRIVATE = ("train_step", "test_step", "compute_metrics", "compute_loss", "_loss_tracker", "_compile_metrics")
 
 
@@ -107,6 +108,10 @@ def _capture(
         from epochscope import keras_capture_torch
 
         return keras_capture_torch.Capture(model, outputs, on_error)
+    if getattr(model, "_distribute_strategy", None) is not None:
+        from epochscope import keras_capture_replicas
+
+        return keras_capture_replicas.Capture(model, outputs, batch_size, on_error)
     from epochscope import keras_capture
 
     return keras_capture.Capture(model, outputs, batch_size, on_error)
@@ -120,8 +125,11 @@ def _why_not(model: Any) -> str:
     for private in (*_PRIVATE, *(["_make_function"] if backend == "jax" else [])):
         if not hasattr(model, private):
             return f"Keras {keras.__version__} has no Model.{private}"
-    if backend == "tensorflow" and getattr(model, "_distribute_strategy", None) is not None:
-        return "the model is trained under a tf.distribute strategy"
+    if backend == "tensorflow" and (strategy := getattr(model, "_distribute_strategy", None)) is not None:
+        if type(strategy).__name__ not in _STRATEGIES:
+            return "the model is trained under a tf.distribute strategy other than MirroredStrategy"
+        if strategy.num_replicas_in_sync > 1 and model.jit_compile:
+            return "the model is trained on several devices and compiled by XLA (jit_compile=True)"
     if backend == "torch" and model.jit_compile:
         return "the model is compiled by torch.compile (jit_compile=True)"
     if backend == "jax" and keras.config.is_nnx_enabled():

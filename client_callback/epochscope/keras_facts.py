@@ -190,8 +190,10 @@ def _learning_rate(optimizer: Any) -> Any:
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         return type(rate).__name__
     try:
-        rate = float(optimizer.learning_rate)
-    except (AttributeError, TypeError, ValueError):  # no optimizer, or one that is spread over devices
+        rate = optimizer.learning_rate
+        mirrored = keras.config.backend() == "tensorflow" and hasattr(rate, "numpy")  # it has no __float__ then
+        rate = float(rate.numpy() if mirrored else rate)
+    except (AttributeError, TypeError, ValueError):  # no optimizer
         return None
     return float(str(np.float32(rate)))  # the shortest decimals of this float32: 0.01, not 0.009999999776
 

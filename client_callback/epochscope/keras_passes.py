@@ -24,6 +24,7 @@ class Pass:
         self.step_now = 0  # the batch that Keras has just told of
         self.running = False
         self.names: set[str] = set()  # of the scalars that the model itself puts into logs
+        self.unseen: tuple[str, ...] = ()  # those of them that have no value of the batch alone
         self._capture: Any = None
         self._totals: dict[str, Totals] = {}
         self._told_range = False
@@ -32,6 +33,7 @@ class Pass:
         self._capture = capture
         self._totals.clear()
         self.names = set()
+        self.unseen = ()
         self.running = False
 
     @property
@@ -65,7 +67,8 @@ class Pass:
         for rows in found:
             steps = np.arange(self.steps + 1, self.steps + 1 + len(rows))
             self.steps += len(rows)
-            self.names = set(rows.layout.scalars) - {"learning_rate"}
+            self.unseen = rows.layout.unseen
+            self.names = set(rows.layout.scalars) - {"learning_rate"} | set(self.unseen)
             for number, name in enumerate(rows.layout.scalars):
                 run.recording.values(wire.clean_name(name), self.split, "batch", steps, rows.scalars[:, number])
             times = rows.times or [None] * len(rows.codes)

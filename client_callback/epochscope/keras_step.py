@@ -63,7 +63,7 @@ class Watch(patches.Owner):
         self._put(model, "compute_metrics", Watch._see_metrics)
         self._put(model, "compute_loss", type(self)._see_loss)
         if model._loss_tracker is not None:
-            self._put(model._loss_tracker, "update_state", Watch._see_loss_value)
+            self._put(model._loss_tracker, "update_state", type(self)._see_loss_value)
         self._tap_metrics(model)
         forget_compiled_steps(model)
 
@@ -97,6 +97,10 @@ class Watch(patches.Owner):
     def _aside(self, metric: Any) -> Any:
         """A context in which ``metric`` can be updated without a trace."""
         return keras.StatelessScope()
+
+    def _value_of(self, metric: Any) -> Any:
+        """The value of ``metric``, or what it is to be had from when the step ends."""
+        return metric.result()
 
     def _is_pure(self, metric: Any) -> bool:
         """Whether nothing of its state is hidden from Keras in a way that ``_aside`` can't undo."""
@@ -210,7 +214,7 @@ class Watch(patches.Owner):
                 with owner._safely(), owner._unobserved(), owner._aside(metric), _state_kept(metric):
                     metric.reset_state()
                     original(*args, **kwargs)
-                    value = metric.result()
+                    value = owner._value_of(metric)
                     if owner._outlives(step, value):
                         step.results[id(metric)] = value
             return result
@@ -221,7 +225,9 @@ class Watch(patches.Owner):
 
     def _log(self, result: Any, training: bool, step: Step) -> Any:
         model: Any = self._model()
-        scalars = _scalars(self._named(model, step))
+        named = self._named(model, step)
+        unseen = tuple(name for name, value in named.items() if value is None)
+        scalars = _scalars(named)
         if step.learning_rate is not None:
             scalars[LEARNING_RATE] = step.learning_rate
         classified: list[tuple[str, int, Any]] = []
@@ -229,7 +235,7 @@ class Watch(patches.Owner):
             with self._safely():
                 for name, rule, y, y_pred, weight in self._classified(model, step):
                     classified.append((name, rule.classes, self._codes(rule, y, y_pred, weight)))
-        layout = Layout(tuple(scalars), tuple((name, classes) for name, classes, _ in classified))
+        layout = Layout(tuple(scalars), tuple((name, classes) for name, classes, _ in classified), unseen)
         if layout not in self.layouts:
             self.layouts.append(layout)
         return self._keep(result, training, layout, list(scalars.values()), [codes for _, _, codes in classified])

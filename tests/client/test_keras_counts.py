@@ -203,6 +203,33 @@ def test_every_compiled_metric_has_its_own_value_of_the_batch(listener: Listener
         assert listener.series(name)[1] == pytest.approx([each[name] for each in own] * 2, abs=3e-6)
 
 
+def test_a_metric_that_has_no_value_of_a_batch_alone_is_recorded_as_the_running_mean_it_is(listener: Listener) -> None:
+    import keras
+    import tensorflow as tf
+
+    class Calls(keras.metrics.Metric):  # type: ignore[misc]
+        """Keeps a variable of TensorFlow's own, which is written wherever it is updated."""
+
+        def __init__(self) -> None:
+            super().__init__(name="calls")
+            self.calls = tf.Variable(0.0, trainable=False)
+
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+            self.calls.assign_add(1.0)
+
+        def reset_state(self) -> None:
+            self.calls.assign(0.0)
+
+        def result(self) -> Any:
+            return self.calls.read_value()
+
+    history = fit(sequential(metrics=["accuracy", Calls()]), Y, monitor(listener)).history
+    assert history["calls"] == [4.0, 4.0]  # we have not called it once more
+    assert listener.series("calls (running mean)") == (list(range(1, 9)), [1.0, 2.0, 3.0, 4.0] * 2)
+    assert listener.series("calls (running mean)", "val") == (list(range(1, 7)), [1.0, 2.0, 3.0] * 2)
+    assert "calls" not in listener.keys() | listener.keys("val")
+
+
 def test_a_sample_of_weight_0_is_not_counted(listener: Listener) -> None:
     model = sequential()
     weight = (np.arange(SAMPLES) % 3 > 0).astype("float32")
