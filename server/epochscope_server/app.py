@@ -16,6 +16,7 @@ from epochscope_server.guard import App, Guard
 from epochscope_server.pages import pages
 from epochscope_server.settings import Settings
 from epochscope_server.store.database import Database
+from epochscope_server.store.sealer import Sealer
 from epochscope_server.store.writer import Writer
 
 DESCRIPTION = """Counts, rates and figures of Keras trainings, batch by batch.
@@ -33,10 +34,12 @@ def create_app(settings: Settings) -> App:
     """
     database = Database(settings.data_dir, settings.database, allow_network_folder=settings.allow_network_folder)
     writer = Writer(database.writer)
+    sealer = Sealer(database, writer)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        sealer.close()  # it writes through the writer, and that into the database
         writer.close()
         database.close()
 
@@ -49,7 +52,7 @@ def create_app(settings: Settings) -> App:
         docs_url=None,  # the page of FastAPI loads its scripts from elsewhere; ours is served by `pages`
         redoc_url=None,
     )
-    app.state.rooms = Rooms(database, writer, live.Pulse())
+    app.state.rooms = Rooms(database, writer, live.Pulse(), sealer)
     v1 = APIRouter(prefix="/api/v1")
     for noun in (health, runs, flushes, series, confusion, classes, compare, figures, live):
         v1.include_router(noun.router)

@@ -67,5 +67,18 @@ class BusyError(PublicError):
         self.retry_after = retry_after
 
 
+class DamagedError(PublicError):
+    """Something stored can't be read back; ``what`` says which, for the operator."""
+
+    status = 500
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            "damaged",
+            f"A part of this is damaged on disk ({what}). The rest can be read; stop the service and let "
+            "`epochscope doctor` look at the store",
+        )
+
+
 class StartError(Exception):
     """The service can't start; the message says why and what to do, and goes to the operator's terminal."""

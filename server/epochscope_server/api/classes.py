@@ -9,11 +9,23 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from epochscope_server import window
-from epochscope_server.analysis.curves import ClassCurves, class_curves, label_curves
+from epochscope_server.analysis.curves import ClassCurves
+from epochscope_server.analysis.rates import Whole
 from epochscope_server.api.answer import ERRORS, Json, RateAnswer, rate
-from epochscope_server.api.rooms import From, InRooms, LabelName, OutputName, Rooms, RunId, Split, To, chosen_output
+from epochscope_server.api.rooms import (
+    ChosenOutput,
+    From,
+    InRooms,
+    LabelName,
+    OutputName,
+    Rooms,
+    RunId,
+    Split,
+    To,
+    chosen_output,
+)
 from epochscope_server.errors import InvalidError
-from epochscope_server.store import confusion, runs, spans
+from epochscope_server.store import classes, runs, spans
 
 router = APIRouter(tags=["classes"], responses=ERRORS)
 
@@ -108,6 +120,18 @@ def read(
             )
         else:
             starts, stops = window.cut(first, end, points, width, max(MAX_VALUES // len(class_names), 1))
-        fetched = confusion.fetch(connection, run, chosen.index, split)
-    summed = label_curves if chosen.labels else class_curves
-    return summed(chosen.cells(fetched.cells()), split, class_names, starts, stops, epochs)
+        fetched = classes.fetch(connection, rooms.blocks, run, chosen.index, split, starts, stops)
+    return _curves(chosen, fetched, split, starts, stops, epochs)
+
+
+def _curves(
+    chosen: ChosenOutput, fetched: classes.Curves, split: str, starts: Whole, stops: Whole, epochs: Whole | None
+) -> ClassCurves:
+    """Of labels: how each fared at saying yes; of one label: its two classes, no and yes."""
+    indices = None
+    if chosen.labels:
+        indices = 2 * np.arange(len(chosen.class_names)) + 1
+    elif chosen.label is not None:
+        indices = 2 * chosen.label + np.arange(2)
+    support, fn, fp = fetched.sums(indices)
+    return ClassCurves(split, chosen.class_names, starts, stops, epochs, tp=support - fn, fp=fp, fn=fn)

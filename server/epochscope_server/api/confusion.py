@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from epochscope_server import window
-from epochscope_server.analysis.confusion import Confusion, matrix
+from epochscope_server.analysis.confusion import Confusion
 from epochscope_server.api.answer import ERRORS, Json
 from epochscope_server.api.rooms import (
     EpochNumber,
@@ -94,8 +94,10 @@ def read(
                 raise InvalidError("two_windows", "Ask for an epoch, or for from and to, not for both", "epoch")
             start, stop = _epoch(spans.of_run(connection, run, split), split, epoch)
         start, stop = window.clip(start, stop, run["steps"].get(split, 0))
-        fetched = stored.fetch(connection, run, chosen.index, split)
-    counts = matrix(chosen.cells(fetched.cells()), len(class_names), start, stop)
+        fetched = stored.fetch(connection, rooms.blocks, run, chosen.index, split, start, stop)
+    counts = fetched.matrix()
+    if chosen.label is not None:
+        counts = counts[2 * chosen.label : 2 * chosen.label + 2, 2 * chosen.label : 2 * chosen.label + 2]
     return Confusion(split, class_names, start, stop, counts, epoch)
 
 

@@ -56,6 +56,7 @@ async def take(run: RunId, stream: Annotated[str, Path(max_length=32)], request:
     stored = await asyncio.wrap_future(job)
     if stored.change is not None:
         rooms.pulse.tell(stored.change)
+        rooms.sealer.heard(stored.run_id, len(body), posted.end is not None)
     return Json({"acked": stored.acked})
 
 

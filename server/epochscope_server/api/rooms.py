@@ -10,10 +10,11 @@ from typing import Annotated, Any
 from epochscope import wire
 from fastapi import Depends, Path, Query, Request
 
-from epochscope_server.analysis.confusion import Cells, of_label
 from epochscope_server.api.live import Pulse
 from epochscope_server.errors import InvalidError, NotFoundError
+from epochscope_server.store.cache import Blocks
 from epochscope_server.store.database import Database
+from epochscope_server.store.sealer import Sealer
 from epochscope_server.store.writer import Writer
 
 
@@ -26,6 +27,8 @@ class Rooms:
     database: Database
     writer: Writer
     pulse: Pulse
+    sealer: Sealer
+    blocks: Blocks = field(default_factory=Blocks)
     started_ms: int = field(default_factory=now_ms)
 
 
@@ -54,10 +57,6 @@ class ChosenOutput:
     class_names: tuple[str, ...]
     labels: bool
     label: int | None = None
-
-    def cells(self, found: Cells) -> Cells:
-        """The counts of the label, where one is asked for."""
-        return found if self.label is None else of_label(found, self.label)
 
 
 def chosen_output(run: Mapping[str, Any], name: str | None, label: str | None) -> ChosenOutput:

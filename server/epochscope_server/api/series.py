@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from epochscope_server.analysis.series import SeriesPoints, thinned
+from epochscope_server.analysis.series import SeriesPoints, bucketed, thinned
 from epochscope_server.api.answer import ERRORS, Json, numbers
 from epochscope_server.api.rooms import From, InRooms, Rooms, RunId, Split, To
 from epochscope_server.errors import InvalidError
@@ -95,12 +95,16 @@ def read(
         if keys is None:
             there = runs.series_of(connection, run["id"])
             keys = [one["key"] for one in there if (one["split"], one["by"]) == (split, by)][:MAX_KEYS]
-        fetched = stored.fetch(connection, run["id"], split, by, keys)
+        most = points if smooth == 0 else None
+        fetched = stored.fetch(connection, rooms.blocks, (run["id"], run["uid"]), split, by, keys, start, stop, most)
     found = []
     for one in fetched:
-        steps, values = one.points()
-        inside = (steps >= (start if start is not None else 0)) & (steps < stop if stop is not None else True)
-        found.append(thinned(one.key, split, by, steps[inside], values[inside], points, smooth))
+        window = one.read()
+        buckets = window.buckets()
+        if buckets is None or points is None:
+            found.append(thinned(one.key, split, by, *window.points(), points, smooth))
+        else:
+            found.append(bucketed(one.key, split, by, buckets, points))
     return found
 
 

@@ -33,14 +33,16 @@ class _Begun:
     last: int
 
 
+def _precedence(one: _Begun) -> tuple[bool, int, int]:
+    """Who replaces whom: the later replaces the earlier, by the clocks of the training machines."""
+    return one.attempt > 0, one.started_ms, one.attempt
+
+
 class Attempts:
     """The attempts of one run, by split, each in the order in which they replace each other."""
 
     def __init__(self, begun: Mapping[str, list[_Begun]]) -> None:
-        self._begun = {
-            split: sorted(several, key=lambda one: (one.attempt > 0, one.started_ms, one.attempt))
-            for split, several in begun.items()
-        }
+        self._begun = {split: sorted(several, key=_precedence) for split, several in begun.items()}
 
     def pieces(self, split: str) -> list[Piece]:
         """Who speaks for which steps, in order of steps."""
@@ -64,6 +66,11 @@ class Attempts:
     def order(self, split: str) -> list[int]:
         """The numbers of the attempts, the one that replaces all others last."""
         return [one.attempt for one in self._begun.get(split, ())] or [0]
+
+    def order_of_all(self) -> list[int]:
+        """As ``order``, of the attempts in any split."""
+        every = {one.attempt: one for several in self._begun.values() for one in several}
+        return [one.attempt for one in sorted(every.values(), key=_precedence)] or [0]
 
 
 def of_run(connection: sa.Connection, run_id: int) -> Attempts:
@@ -101,7 +108,7 @@ def of_stream(
         elif there:
             joined[split] = max(
                 (one for one in there if one.attempt == 0 or one.started_ms <= info.started_ms),
-                key=lambda one: (one.attempt > 0, one.started_ms, one.attempt),
+                key=_precedence,
             ).attempt
     return joined
 

@@ -23,6 +23,7 @@ class Appended:
 
     acked: int
     change: runs.Change | None
+    run_id: int
 
 
 def append(connection: sa.Connection, posted: wire.Flush, body: bytes, crc32: int, now_ms: int) -> Appended:
@@ -54,7 +55,7 @@ def append(connection: sa.Connection, posted: wire.Flush, body: bytes, crc32: in
                 f"Flush {posted.seq} of this stream is stored with other content; open a new stream",
                 "seq",
             )
-        return Appended(expected - 1, None)
+        return Appended(expected - 1, None, known["id"])
     if posted.seq > expected:
         raise ConflictError(
             "out_of_order",
@@ -99,7 +100,7 @@ def append(connection: sa.Connection, posted: wire.Flush, body: bytes, crc32: in
             body=body,
         )
     )
-    return Appended(posted.seq, change)
+    return Appended(posted.seq, change, known["id"])
 
 
 def _note(

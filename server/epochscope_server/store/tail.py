@@ -32,36 +32,44 @@ class Waiting:
         return _decoder.decode(self.body)
 
 
-def of_run(connection: sa.Connection, run_id: int) -> list[Waiting]:
-    """The whole tail of a run."""
+def of_run(connection: sa.Connection, run_id: int, most: int | None = None) -> list[Waiting]:
+    """The tail of a run, or the ``most`` oldest flushes of it."""
     chosen = (
         sa.select(flush.c.stream_id, flush.c.seq, flush.c.arrived, stream.c.attempts, flush.c.body)
         .join(stream, sa.and_(stream.c.run_id == flush.c.run_id, stream.c.stream_id == flush.c.stream_id))
         .where(stream.c.run_id == run_id, flush.c.run_id == run_id, flush.c.seq > stream.c.sealed_seq)
         .order_by(flush.c.arrived)
+        .limit(most)
     )
     return [Waiting(*row) for row in connection.execute(chosen)]
 
 
+def attempt_of(waiting: Waiting, split: str, by: str = "batch") -> int:
+    """The attempt that a flush speaks for; what is said once for the whole run belongs to none."""
+    if by == "epoch":  # epochs are common to all splits
+        return max(waiting.attempts.values(), default=0)
+    return waiting.attempts.get(split, 0) if by == "batch" else 0
+
+
+def cells_of(columns: wire.ConfusionColumns) -> Cells:
+    step, per_step, *rest = columns.arrays()
+    return Cells(np.repeat(step, per_step), *(column.astype(np.int64) for column in rest))
+
+
 def cells(tail: Iterable[Waiting], output: str, split: str) -> list[tuple[int, Cells]]:
     """The counts of one output that wait in the tail: (attempt, counts) of each flush that has any."""
-    found = []
-    for waiting in tail:
-        for columns in waiting.opened().confusion:
-            if (columns.output, columns.split) == (output, split):
-                step, per_step, *rest = columns.arrays()
-                true, predicted, count = (column.astype(np.int64) for column in rest)
-                found.append((waiting.attempts.get(split, 0), Cells(np.repeat(step, per_step), true, predicted, count)))
-    return found
+    return [
+        (attempt_of(waiting, split), cells_of(columns))
+        for waiting in tail
+        for columns in waiting.opened().confusion
+        if (columns.output, columns.split) == (output, split)
+    ]
 
 
 def points(tail: Iterable[Waiting], split: str, by: str, key: str) -> list[tuple[int, Whole, Numbers]]:
-    """The points of one series that wait in the tail: (attempt, steps, values) in order of arrival.
-
-    Only by batch there are attempts: of an epoch told again the latest word counts.
-    """
+    """The points of one series that wait in the tail: (attempt, steps, values) in order of arrival."""
     return [
-        (waiting.attempts.get(split, 0) if by == "batch" else 0, *columns.arrays())
+        (attempt_of(waiting, split, by), *columns.arrays())
         for waiting in tail
         for columns in waiting.opened().series
         if (columns.split, columns.by, columns.key) == (split, by, key)

@@ -1,0 +1,200 @@
+"""Support, false negatives and false positives of each class in many windows, exact to the last count.
+
+Whole buckets come from the marginals, the widest first, what is left at the ends of windows from leaves, and what is
+not sealed yet from the tail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from epochscope_server.analysis.confusion import Cells
+from epochscope_server.analysis.rates import Whole
+from epochscope_server.store import confusion, pyramid, windows
+from epochscope_server.store.blobs import Range, Shelf
+from epochscope_server.store.cache import Blocks
+from epochscope_server.store.formats import leaf, marginals
+from epochscope_server.store.formats.counts import Columns
+from epochscope_server.store.schema import count_marginal
+from epochscope_server.store.windows import Runs
+
+_BUCKET = 6  # the low bits of a cell of marginals say which of 64 buckets
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one pyramid has of the windows."""
+
+    classes: int
+    levels: list[int]
+    buckets: list[Runs]
+    rows: Shelf[Columns]
+    steps: Runs
+    leaves: Shelf[Columns | bytes]
+    leaf_ranges: list[Range]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """All that the sums over windows ``[start, stop)``, int64 [P], are made of."""
+
+    source: confusion.Source
+    start: Whole
+    stop: Whole
+    parts: list[_Part]
+
+    def sums(self, chosen: Whole | None = None) -> tuple[Whole, Whole, Whole]:
+        """Support, false negatives, false positives, each int64 [classes, P], of all classes or of those chosen."""
+        kept = np.arange(self.source.classes) if chosen is None else chosen
+        line = np.full(self.source.classes, -1)
+        line[kept] = np.arange(len(kept))
+        found = np.zeros((3, len(kept), len(self.start)), np.int64)
+        for part in self.parts:
+            for level, runs in zip(part.levels, part.buckets, strict=True):
+                _add_rows(found, part, level, runs, line[: part.classes])
+            for level, idx in part.leaves.places(part.leaf_ranges):
+                data = part.leaves.at(level, idx)
+                if isinstance(data, bytes):
+                    _add_cells(found, leaf.decode(data, idx * pyramid.LEAF), part.steps, line)
+        every = Runs(self.start, self.stop, np.arange(len(self.start)))
+        if len(self.start):
+            waiting = self.source.waiting(int(self.start.min()), int(self.stop.max()))
+            _add_cells(found, waiting, every, line)
+        return found[0], found[1], found[2]
+
+
+def fetch(
+    connection: sa.Connection,
+    blocks: Blocks,
+    run: Mapping[str, Any],
+    output_id: int,
+    split: str,
+    start: Whole,
+    stop: Whole,
+) -> Curves:
+    """What the sums over windows ``[start, stop)`` are made of; the windows ascend and do not overlap."""
+    source = confusion.source(connection, run, output_id, split)
+    parts = []
+    for piece in source.pieces:
+        first = np.maximum(start, piece.start)
+        end = stop if piece.stop is None else np.minimum(stop, piece.stop)
+        for one in source.pyramids:
+            if one.attempt == piece.attempt:
+                here = Runs(first, np.minimum(end, one.sealed_to), np.arange(len(start)))
+                parts.append(_fetch(connection, blocks, source, one, here))
+    return Curves(source, start, stop, parts)
+
+
+def _fetch(
+    connection: sa.Connection, blocks: Blocks, source: confusion.Source, one: confusion.Pyramid, here: Runs
+) -> _Part:
+    widest = max(int((here.hi - here.lo).max()) if len(here.lo) else 0, 0)
+    finest = pyramid.finest_level(one.classes)
+    levels = [
+        level for level in range(pyramid.TOP, finest - 1, -1)
+        if pyramid.bucket_width(level) <= widest and pyramid.row_width(level) <= one.sealed_to
+    ]  # fmt: skip
+    there = [(pyramid.bucket_width(level), one.sealed_to // pyramid.row_width(level) * pyramid.ROW) for level in levels]
+    buckets, steps = windows.cut(here.lo, here.hi, there)
+    rows: Shelf[Columns] = Shelf(
+        blocks, count_marginal, source.run, one.counts_id, lambda _, data: _unpacked(data, one.classes)
+    )
+    wanted = [
+        (level, lo, hi)
+        for level, runs in zip(levels, buckets, strict=True)
+        for lo, hi in windows.ranges(runs, pyramid.ROW)
+    ]
+    if wanted:
+        rows.fetch(connection, wanted)
+    leaves = confusion.shelf_of(blocks, source.run, one.counts_id)
+    leaf_ranges = _leaf_ranges(steps)
+    if leaf_ranges:
+        leaves.fetch(connection, leaf_ranges)
+    return _Part(one.classes, levels, buckets, rows, steps, leaves, leaf_ranges)
+
+
+def _leaf_ranges(steps: Runs) -> list[Range]:
+    return [(0, lo, hi) for lo, hi in windows.ranges(steps, pyramid.LEAF)]
+
+
+def _unpacked(data: bytes, classes: int) -> tuple[Columns, int]:
+    columns = marginals.open_columns(data, classes)
+    return columns, columns.low.nbytes + (0 if columns.cell is None else columns.cell.nbytes)
+
+
+def _add_rows(found: Whole, part: _Part, level: int, runs: Runs, line: Whole) -> None:
+    """Add whole buckets of one level; ``line`` says where in ``found`` a class stands, -1 where nowhere."""
+    bucket, owner = runs.each()
+    row = bucket // pyramid.ROW
+    for idx in np.unique(row).tolist():
+        columns = part.rows.at(level, idx)
+        if columns is not None:
+            here = row == idx
+            owners = np.full(pyramid.ROW, -1)
+            owners[bucket[here] % pyramid.ROW] = owner[here]
+            _add_row(found, columns, owners, line)
+
+
+def _add_row(found: Whole, columns: Columns, owners: Whole, line: Whole) -> None:
+    points = found.shape[2]
+    if columns.cell is None:
+        cell = columns.exception
+        _add_dense(found, columns.low, owners, line)
+        count = columns.high
+    else:
+        cell = np.concatenate((columns.cell, columns.cell[columns.exception]))
+        count = np.concatenate((columns.low.astype(np.int64), columns.high))
+    kind, one = np.divmod(cell >> _BUCKET, len(line))
+    at, place = line[one], owners[cell & (pyramid.ROW - 1)]
+    inside = (at >= 0) & (place >= 0)
+    flat = (kind[inside] * found.shape[1] + at[inside]) * points + place[inside]
+    np.add.at(found.reshape(-1), flat, count[inside])
+
+
+def _add_dense(found: Whole, low: np.ndarray, owners: Whole, line: Whole) -> None:
+    """Add a row in which every cell has a number: kind x class x bucket."""
+    taken = np.flatnonzero(owners >= 0)
+    if not len(taken):
+        return
+    kinds = low.reshape(3, len(line), pyramid.ROW)
+    if len(line) != found.shape[1] or line[0] != 0 or line[-1] != len(line) - 1:
+        there = np.flatnonzero(line >= 0)
+        kinds, target = kinds[:, there], found[:, line[there]]
+    else:
+        there, target = None, found
+    first, last = int(owners[taken[0]]), int(owners[taken[-1]])
+    if last - first + 1 == len(taken) == int(taken[-1]) - int(taken[0]) + 1:  # a bucket is a point
+        target[:, :, first : last + 1] += kinds[:, :, int(taken[0]) : int(taken[-1]) + 1]
+    else:
+        wide = np.float32 if low.dtype.itemsize <= 2 else np.float64  # 64 numbers add up below 2^24, or 2^53
+        share = np.zeros((pyramid.ROW, last - first + 1), wide)
+        share[taken, owners[taken] - first] = 1
+        if low.dtype.itemsize == 8:
+            added = np.stack([kinds[:, :, owners == point].sum(axis=2) for point in range(first, last + 1)], axis=2)
+        else:
+            added = kinds.astype(wide) @ share
+        target[:, :, first : last + 1] += added.astype(np.int64)
+    if there is not None:
+        found[:, line[there]] = target
+
+
+def _add_cells(found: Whole, cells: Cells, steps: Runs, line: Whole) -> None:
+    """Add counts step by step to the windows that own their steps."""
+    if not len(cells.step) or not len(steps.lo):
+        return
+    at = np.searchsorted(steps.lo, cells.step, side="right") - 1
+    inside = (at >= 0) & (cells.step < steps.hi[at])
+    place, true, predicted, count = (
+        column[inside] for column in (steps.owner[at], cells.true, cells.predicted, cells.count)
+    )
+    wrong = true != predicted
+    for kind, classes, chosen in ((0, true, slice(None)), (1, true, wrong), (2, predicted, wrong)):
+        row = line[classes[chosen]]
+        there = row >= 0
+        flat = row[there] * found.shape[2] + place[chosen][there]
+        np.add.at(found[kind].reshape(-1), flat, count[chosen][there])
