@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 import keras
 
-from epochscope import arguments, wire
+from epochscope import arguments, processes, wire
 from epochscope.flusher import say
 from epochscope.keras_attachment import Attachment
 from epochscope.keras_confusion import ConfusionMatrix
@@ -106,6 +106,7 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         self._passes = {split: Pass(split) for split in get_args(wire.Split)}
         self._now: Pass | None = None  # whose batches run
         self._attachment: Attachment | None = None
+        self._place: processes.Place | None = None  # among several processes
         self._fitting = False
         self._epoch = 0
         self._read_at = 0.0
@@ -143,6 +144,13 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
     @guarded
     def _attach(self, model: Any) -> None:
         self._let_go("interrupted", "fit() ended before its time")
+        place = processes.place(keras.config.backend(), getattr(model, "_distribute_strategy", None), os.environ)
+        if place is not None and place != self._place:
+            say(place.line())
+        self._place = place
+        if place is not None and place.index:
+            self.off = True
+            return
         self._attachment = Attachment(model, self._class_names, self._num_classes, self.trouble, self._epoch_values)
         for one in self._passes.values():
             one.attach(self._attachment.capture)
