@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from epochscope import wire
@@ -76,7 +78,7 @@ TORCH = (
 )
 
 
-def both(start: str, url: str, folder: Path, **environment: list[str]) -> list[tuple[list[object], list[str]]]:
+def both(start: str, url: str, folder: Path, **environment: list[str]) -> list[tuple[Any, Sequence[str]]]:
     """Two processes at once; of each what it printed, and what epochscope said. A variable has two values."""
     port = str(free_port())
     processes = []
@@ -86,7 +88,7 @@ def both(start: str, url: str, folder: Path, **environment: list[str]) -> list[t
         command = [sys.executable, "-c", HEAD + start + TRAINS]
         more = {**os.environ, **own, "TF_CPP_MIN_LOG_LEVEL": "3"}
         processes.append(subprocess.Popen(command, env=more, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-    found = []
+    found: list[tuple[Any, Sequence[str]]] = []
     try:
         for process in processes:
             out, err = process.communicate(timeout=150)
