@@ -1,9 +1,14 @@
-"""Sparse whole counts over numbered cells: summed, and as columns of gaps or of one number a cell.
+"""Sparse whole counts over numbered cells: summed, and as columns in one of three forms.
 
-Leaves, nodes and marginals are all kept this way, each with a numbering of cells of its own. Either the cells that
-occur are listed, each by its gap to the one before, or, where that is not much larger, every cell has a number. A gap
-too wide for its column is walked in full strides that count nothing; of a count too wide for its column the low bytes
-stay there and the rest is in a list of exceptions, so that a few great counts do not make all of them wide.
+Leaves, nodes and marginals are all kept this way, each with a numbering of cells of its own.
+
+* gaps: the cells that occur are listed, each by its gap to the one before. A gap too wide for its column is walked in
+  full strides that count nothing.
+* pages: how many cells of each page of 256 occur, and the low byte of each. Larger once packed, but read twice as fast.
+* dense: every cell has a number.
+
+Of a count too wide for its column the low bytes stay there and the rest is in a list of exceptions, so that a few great
+counts do not make all of them wide.
 """
 
 from __future__ import annotations
@@ -20,10 +25,13 @@ from epochscope_server.store.formats import columns
 from epochscope_server.store.formats.columns import WIDTHS, Unsigned
 from epochscope_server.store.formats.frame import MAX_COLUMNS, FormatError
 
-HEADER = struct.Struct("<BII")  # form, entries, exceptions
-_GAPS, _DENSE = 0, 1  # lowest bit of form; then 2 bits: log2 of the bytes of a gap, 2 bits: of a count
+HEADER = struct.Struct("<BII")  # code, entries, exceptions
+_GAPS, _PAGES, _DENSE = 0, 1, 2  # the form, two bits of the code; then log2 of the bytes of a gap or of a page's
+_PAGE = 256  # cells              # number of cells, two bits; then log2 of the bytes of a count, two bits
+QUICK_FROM = 98_304  # bytes of columns from which on speed is worth more than space, where it is asked for
 _EXCEPTION = 4 + 8  # bytes: which entry, what is above its low bytes
-_DENSE_ALWAYS, _DENSE_MOST = 16_384, 4_194_304  # cells that are summed in an array of all of them, not by sorting
+# So many cells are summed in an array of all of them; more, or more an entry, by sorting.
+_DENSE_ALWAYS, _DENSE_MOST, _DENSE_PER_ENTRY = 16_384, 4_194_304, 32
 
 
 @dataclass(frozen=True)
@@ -76,9 +84,17 @@ class Shape(NamedTuple):
     exceptions: int
 
     @property
+    def pages(self) -> int:
+        return -(-self.space // _PAGE)
+
+    @property
     def length(self) -> int:
-        gaps = self.entries * self.width_gap if self.form == _GAPS else 0
-        return gaps + self.entries * self.width_count + self.exceptions * _EXCEPTION
+        cells = 0
+        if self.form == _GAPS:
+            cells = self.entries * self.width_gap
+        elif self.form == _PAGES:
+            cells = self.pages * self.width_gap + self.entries
+        return cells + self.entries * self.width_count + self.exceptions * _EXCEPTION
 
 
 def none() -> Counts:
@@ -87,13 +103,14 @@ def none() -> Counts:
 
 def of(cell: Whole, count: Whole, space: int) -> Counts:
     """Counts of cells below ``space``, in any order, each any number of times."""
-    if space <= max(_DENSE_ALWAYS, min(_DENSE_MOST, 2 * len(cell))):
-        total = np.zeros(space, np.int64)
-        np.add.at(total, cell, count)
-        there = np.flatnonzero(total)
-        return Counts(there, total[there])
     if not len(cell):
         return none()
+    if space <= max(_DENSE_ALWAYS, min(_DENSE_MOST, _DENSE_PER_ENTRY * len(cell))):
+        most = int(count.max()) * len(count)  # narrow sums stay in the caches
+        total = np.zeros(space, np.uint16 if most < 1 << 16 else np.uint32 if most < 1 << 32 else np.int64)
+        np.add.at(total, cell, count.astype(total.dtype))
+        there = np.flatnonzero(total != 0)
+        return Counts(there, total[there].astype(np.int64))
     bits = int(count.max()).bit_length()
     if (space - 1).bit_length() + bits <= 63:  # one sort of whole numbers, many times faster than an argsort
         both = cell << bits
@@ -119,8 +136,10 @@ def summed(parts: Iterable[Counts]) -> Counts:
     return of(np.concatenate([part.cell for part in every]), np.concatenate([part.count for part in every]), space)
 
 
-def encode(counts: Counts, space: int) -> tuple[bytes, list[bytes]]:
-    """Header and columns of ``counts``, whose cells are below ``space``.
+def encode(counts: Counts, space: int, quick: bool = False) -> tuple[bytes, list[bytes], bool]:
+    """Header and columns of ``counts``, whose cells are below ``space``, and whether they are best left unpacked.
+
+    With ``quick``, what is large gets the form that is read fastest rather than the smallest.
 
     Raises:
         FormatError: more than 2^29 bytes of columns.
@@ -134,12 +153,20 @@ def encode(counts: Counts, space: int) -> tuple[bytes, list[bytes]]:
     walked = entries if strides is None else entries + int(strides.sum())
     width_listed, size_listed = _width_count(count, greatest, walked)
     width_dense, size_dense = _width_count(count, greatest, space)
-    if min(size_dense, size_listed + walked * width_gap) > MAX_COLUMNS:
+    size_listed += walked * width_gap
+    if min(size_dense, size_listed) > MAX_COLUMNS:
         raise FormatError(f"counts of {entries:,} cells are too many for one blob")
+    large = quick and min(size_dense, size_listed) >= QUICK_FROM
     entry = None  # of each count; None where it is simply the next
-    if size_dense <= 2 * (size_listed + walked * width_gap):
+    parts: list[bytes] = []
+    if 2 * size_dense <= 3 * size_listed:
         form, entry, walked, width_gap, width_count = _DENSE, cell, space, 1, width_dense
-        parts = []
+    elif large:
+        form, walked = _PAGES, entries
+        occupied = np.bincount(cell >> 8, minlength=-(-space // _PAGE))
+        width_gap = columns.width(int(occupied.max()))
+        width_count, _ = _width_count(count, greatest, entries)
+        parts = [*columns.planes(occupied, width_gap), *columns.planes(cell, 1)]
     else:
         form, width_count = _GAPS, width_listed
         if strides is not None:
@@ -162,8 +189,8 @@ def encode(counts: Counts, space: int) -> tuple[bytes, list[bytes]]:
         exceptions = len(wide)
         parts += columns.planes(wide if entry is None else entry[wide], 4)
         parts += columns.planes(count[wide] >> 8 * width_count, 8)
-    code = form | WIDTHS.index(width_gap) << 1 | WIDTHS.index(width_count) << 3
-    return HEADER.pack(code, walked, exceptions), parts
+    code = form | WIDTHS.index(width_gap) << 2 | WIDTHS.index(width_count) << 4
+    return HEADER.pack(code, walked, exceptions), parts, large
 
 
 def shape(header: bytes, at: int, space: int, what: str) -> Shape:
@@ -173,10 +200,14 @@ def shape(header: bytes, at: int, space: int, what: str) -> Shape:
         FormatError: it contradicts itself; ``what`` names the blob.
     """
     code, entries, exceptions = HEADER.unpack_from(header, at)
-    said = Shape(space, code & 1, WIDTHS[code >> 1 & 3], WIDTHS[code >> 3 & 3], entries, exceptions)
-    if code >> 5 or exceptions > entries or (said.form == _DENSE and (entries != space or said.width_gap > 1)):
-        raise FormatError(f"{what} has a header that contradicts itself")
-    if exceptions and said.width_count == 8:
+    said = Shape(space, code & 3, WIDTHS[code >> 2 & 3], WIDTHS[code >> 4 & 3], entries, exceptions)
+    impossible = (
+        code >> 6 > 0,
+        said.form > _DENSE,
+        said.form == _DENSE and (entries != space or said.width_gap > 1),
+        exceptions > (0 if said.width_count == 8 else entries),
+    )
+    if any(impossible):
         raise FormatError(f"{what} has a header that contradicts itself")
     return said
 
@@ -194,6 +225,16 @@ def decode(said: Shape, data: memoryview, at: int, what: str) -> Columns:
         at += entries * said.width_gap
         cell = np.cumsum(gap, dtype=np.int64)
         if entries and (cell[-1] >= said.space or not gap[1:].all() or (said.width_gap == 8 and cell.min() < 0)):
+            raise FormatError(f"{what} names a cell that can't be")
+    elif said.form == _PAGES:
+        occupied = columns.joined(data, at, said.pages, said.width_gap).astype(np.int64)
+        if int(occupied.min()) < 0 or int(occupied.sum()) != entries:
+            raise FormatError(f"{what} has another number of cells than its pages have together")
+        at += said.pages * said.width_gap
+        cell = np.repeat(np.arange(0, said.pages * _PAGE, _PAGE), occupied)
+        cell += columns.joined(data, at, entries, 1)
+        at += entries
+        if occupied[-1] and int(cell[-int(occupied[-1]) :].max()) >= said.space:
             raise FormatError(f"{what} names a cell that can't be")
     low = columns.joined(data, at, entries, said.width_count)
     if said.width_count == 8:

@@ -22,7 +22,7 @@ else:
     from backports import zstd
 
 MAX_COLUMNS = 2**29  # bytes of one blob's columns when unpacked; both databases end at about 2^30 a value
-LEAST_PACKED = 256  # bytes; fewer are not worth the 10 µs that it takes to make an unpacker
+LEAST_PACKED = 512  # bytes; fewer are not worth the 10 µs that it takes to make an unpacker
 _START = struct.Struct("<4sIB")
 _PLAIN, _ZSTD = 0, 1
 # The checksum inside guards against a wrong unpacking, ours against damaged bytes.

@@ -7,7 +7,7 @@ step by step within a cell. So what happens again and again to one class lies to
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,7 @@ _CLASSES = struct.Struct("<I")
 _HEADER = _CLASSES.size + 2 * sparse.HEADER.size
 
 
-@dataclass(frozen=True)
-class Leaf:
+class Leaf(NamedTuple):
     """An unpacked leaf: ``hits`` over class * 64 + step, ``misses`` over (true * classes + predicted) * 64 + step."""
 
     classes: int
@@ -56,8 +55,8 @@ def encode(cells: Cells, first: int, classes: int) -> bytes:
     border = int(np.searchsorted(kept.cell, classes * STEPS))
     hits = Counts(kept.cell[:border], kept.count[:border])
     misses = Counts(kept.cell[border:] - classes * STEPS, kept.count[border:])
-    hits_header, hits_columns = sparse.encode(hits, classes * STEPS)
-    misses_header, misses_columns = sparse.encode(misses, classes * classes * STEPS)
+    hits_header, hits_columns, _ = sparse.encode(hits, classes * STEPS)
+    misses_header, misses_columns, _ = sparse.encode(misses, classes * classes * STEPS)
     return pack(MAGIC, _CLASSES.pack(classes) + hits_header + misses_header, hits_columns + misses_columns)
 
 
@@ -87,12 +86,23 @@ def add_into(matrix: Whole, data: bytes, first: int, start: int, stop: int) -> N
     """
     total = matrix.reshape(-1)
     leaf = open_leaf(data)
-    classes = leaf.classes
-    if classes * classes != len(total):
-        raise FormatError(f"leaf counts {classes:,} classes; the matrix has {len(total):,} cells")
-    inside = (max(start - first, 0), min(stop - first, STEPS))
-    _add(total[:: classes + 1], leaf.hits, *inside)
-    _add(total, leaf.misses, *inside)
+    if leaf.classes * leaf.classes != len(total):
+        raise FormatError(f"leaf counts {leaf.classes:,} classes; the matrix has {len(total):,} cells")
+    add(total[:: leaf.classes + 1], total, leaf, start - first, stop - first)
+
+
+def add(hits: Whole, misses: Whole, leaf: Leaf, start: int, stop: int) -> None:
+    """Add the steps of ``[start, stop)``, counted from the leaf's first, to ``hits`` int64 [N] and ``misses`` int64
+    [N * N].
+
+    Raises:
+        FormatError: it is of another number of classes.
+    """
+    if leaf.classes != len(hits):
+        raise FormatError(f"leaf counts {leaf.classes:,} classes, not {len(hits):,}")
+    inside = (max(start, 0), min(stop, STEPS))
+    _add(hits, leaf.hits, *inside)
+    _add(misses, leaf.misses, *inside)
 
 
 def totals(data: bytes, first: int, start: int, stop: int) -> Counts:

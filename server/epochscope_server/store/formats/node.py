@@ -14,9 +14,8 @@ __all__ = ["MAX_CLASSES", "Counts", "add_into", "classes_of", "decode", "encode"
 
 MAGIC = b"ESN1"
 MAX_CLASSES = 2**20
-# A large node of few classes is not packed: what it saves of the disk is less than what it costs each window.
-PLAIN_FROM = 98304  # bytes of columns
-PLAIN_CLASSES = 2048
+# A matrix of so few classes is answered whole, so that many nodes are added up for each: theirs must be read quickly.
+QUICK_CLASSES = 2048
 _CLASSES = struct.Struct("<I")
 _HEADER = _CLASSES.size + sparse.HEADER.size
 
@@ -32,8 +31,7 @@ def encode(counts: Counts, classes: int) -> bytes:
     Raises:
         FormatError: more than 2^29 bytes of columns.
     """
-    header, parts = sparse.encode(counts, classes * classes)
-    plain = header[0] & 1 == 0 and classes <= PLAIN_CLASSES and sum(map(len, parts)) >= PLAIN_FROM
+    header, parts, plain = sparse.encode(counts, classes * classes, quick=classes <= QUICK_CLASSES)
     return pack(MAGIC, _CLASSES.pack(classes) + header, parts, plain)
 
 
