@@ -32,12 +32,13 @@ def sealer(service: Service) -> Sealer:
 class Store:
     """A store that seals only when it is told to."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, url: str | None = None) -> None:
         self.data_dir = data_dir
+        self._url = url or url_of(data_dir)
         self._open()
 
     def _open(self) -> None:
-        self.database = Database(self.data_dir, url_of(self.data_dir))
+        self.database = Database(self.data_dir, self._url)
         self.writer = Writer(self.database.writer)
         self.blocks = Blocks()
 
