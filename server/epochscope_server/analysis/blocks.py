@@ -1,0 +1,29 @@
+"""Consecutive windows taken together: thin ones become blocks that hold enough samples to say something."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from epochscope_server.analysis.rates import Whole
+
+
+def edges(windows: int, factor: int) -> Whole:
+    """Where blocks of ``factor`` windows begin, int64 [B]; a rest of less than half a block belongs to the last."""
+    begin = np.arange(0, windows, factor, dtype=np.int64)
+    if len(begin) > 1 and 2 * (windows - begin[-1]) < factor:
+        begin = begin[:-1]
+    return begin
+
+
+def pooled(counts: Whole, begin: Whole) -> Whole:
+    """``counts`` [..., P] summed from each of ``begin`` [B] to the next, int64 [..., B]."""
+    if not len(begin):
+        return np.zeros((*counts.shape[:-1], 0), np.int64)
+    return np.add.reduceat(counts, begin, axis=-1)
+
+
+def summed(counts: Whole) -> Whole:
+    """Running sums with a 0 before the first, int64 [..., P + 1]: window [a, b) holds ``sums[b] - sums[a]``."""
+    sums = np.zeros((*counts.shape[:-1], counts.shape[-1] + 1), np.int64)
+    np.cumsum(counts, axis=-1, out=sums[..., 1:])
+    return sums
