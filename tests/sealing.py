@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import zlib
 from collections.abc import Callable
@@ -39,15 +40,13 @@ class Store:
 
     def _open(self) -> None:
         self.database = Database(self.data_dir, self._url)
-        self.writer = Writer(self.database.writer)
+        self.writer = Writer(self.database)
         self.blocks = Blocks()
 
     def post(self, flush: wire.Flush) -> log.Appended:
         body = wire.encode(flush)
-        job = self.writer.submit(
-            lambda connection: log.append(connection, wire.decode(body), body, zlib.crc32(body), 1_700_000_000_000)
-        )
-        return job.result()
+        post = log.Posted(wire.decode(body), body, zlib.crc32(body), 1_700_000_000_000)
+        return asyncio.run(self.writer.append(post))
 
     def run(self, uid: str) -> dict[str, Any]:
         with self.database.read() as connection:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -214,8 +215,9 @@ def decode(body: bytes) -> Flush:
     check_id("stream", flush.stream)
     if flush.info is not None:
         _check_info(flush.info)
+    good_steps: set[bytes] = set()  # the series of a flush mostly share their steps
     for number, series in enumerate(flush.series):
-        _check_series(f"series[{number}]", series)
+        _check_series(f"series[{number}]", series, good_steps)
     for number, confusion in enumerate(flush.confusion):
         _check_confusion(f"confusion[{number}]", confusion)
     for number, span in enumerate(flush.spans):
@@ -240,7 +242,12 @@ def check_name(field: str, value: str) -> None:
 
 def clean_name(value: object) -> str:
     """``value`` as a name that ``check_name`` takes: what can't be shown becomes U+FFFD, the rest stays."""
-    text = "".join("\ufffd" if _unshowable(character) else character for character in str(value))
+    return _clean(str(value))
+
+
+@lru_cache(4096)  # the same names come with every flush
+def _clean(value: str) -> str:
+    text = "".join("\ufffd" if _unshowable(character) else character for character in value)
     while len(text.encode()) > MAX_NAME:
         text = text[:-1]
     return text or "\ufffd"
@@ -281,14 +288,16 @@ def _check_info(info: RunInfo) -> None:
             check_name("info.outputs", class_name)
 
 
-def _check_series(field: str, series: SeriesColumns) -> None:
+def _check_series(field: str, series: SeriesColumns, good_steps: set[bytes]) -> None:
     check_name(f"{field}.key", series.key)
     _whole(f"{field}.steps", series.steps, STEP_DTYPE)
     _whole(f"{field}.values", series.values, VALUE_DTYPE)
-    steps, values = series.arrays()
-    if len(steps) != len(values):
-        raise WireError(field, f"has {len(steps)} steps but {len(values)} values")
-    _check_steps(f"{field}.steps", steps, least=0)
+    steps, values = len(series.steps) // STEP_DTYPE.itemsize, len(series.values) // VALUE_DTYPE.itemsize
+    if steps != values:
+        raise WireError(field, f"has {steps} steps but {values} values")
+    if series.steps not in good_steps:
+        _check_steps(f"{field}.steps", np.frombuffer(series.steps, STEP_DTYPE), least=0)
+        good_steps.add(series.steps)
 
 
 def _check_confusion(field: str, confusion: ConfusionColumns) -> None:

@@ -33,7 +33,7 @@ def create_app(settings: Settings) -> App:
         StartError: the store can't be used; the message says why and what to do.
     """
     database = Database(settings.data_dir, settings.database, allow_network_folder=settings.allow_network_folder)
-    writer = Writer(database.writer)
+    writer = Writer(database)
     sealer = Sealer(database, writer)
 
     @asynccontextmanager
@@ -52,11 +52,11 @@ def create_app(settings: Settings) -> App:
         docs_url=None,  # the page of FastAPI loads its scripts from elsewhere; ours is served by `pages`
         redoc_url=None,
     )
-    app.state.rooms = Rooms(database, writer, live.Pulse(), sealer)
+    rooms = app.state.rooms = Rooms(database, writer, live.Pulse(), sealer)
     v1 = APIRouter(prefix="/api/v1")
     for noun in (health, runs, flushes, series, confusion, classes, compare, figures, live):
         v1.include_router(noun.router)
     app.include_router(v1)
     app.include_router(pages(STATIC))
     add_error_handlers(app)
-    return Guard(app, settings.public_url)
+    return Guard(flushes.FlushDoor(app, rooms), settings.public_url)

@@ -69,11 +69,21 @@ def numbers(values: np.ndarray) -> list[float | str]:
     return listed
 
 
+def refused(error: Exception) -> Response:
+    """The answer to a request that ended in ``error``; what is not meant for a viewer goes to the log."""
+    if isinstance(error, PublicError):
+        headers = {"retry-after": str(error.retry_after)} if isinstance(error, BusyError) else None
+        return Json(error.body(), error.status, headers)
+    reference = secrets.token_hex(4)
+    _log.error("request failed, reference %s", reference, exc_info=error)
+    message = f"Something went wrong inside the service; its log tells more at reference {reference}"
+    return Json(_body("internal", message), 500)
+
+
 def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(PublicError)
     async def public(_: Request, error: PublicError) -> Response:
-        headers = {"retry-after": str(error.retry_after)} if isinstance(error, BusyError) else None
-        return Json(error.body(), error.status, headers)
+        return refused(error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
@@ -92,10 +102,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> Response:
-        reference = secrets.token_hex(4)
-        _log.error("request failed, reference %s", reference, exc_info=error)
-        message = f"Something went wrong inside the service; its log tells more at reference {reference}"
-        return Json(_body("internal", message), 500)
+        return refused(error)
 
 
 def _body(code: str, message: str, field: str | None = None) -> dict[str, Any]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
+import re
 import zlib
 from typing import Annotated
 
 from epochscope import wire
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel
+from starlette.datastructures import Headers
+from starlette.responses import Response
 
-from epochscope_server.api.answer import Error, Json
-from epochscope_server.api.rooms import InRooms, RunId, now_ms
+from epochscope_server.api.answer import Error, Json, refused
+from epochscope_server.api.rooms import InRooms, Rooms, RunId, now_ms
 from epochscope_server.errors import (
     BadRequestError,
     InvalidError,
@@ -19,9 +21,12 @@ from epochscope_server.errors import (
     TooLargeError,
     WrongTypeError,
 )
+from epochscope_server.guard import App, Receive, Scope, Send
 from epochscope_server.store import log
 
 router = APIRouter(tags=["ingest"])
+
+_ADDRESS = re.compile(r"/api/v1/runs/([^/]{1,32})/streams/([^/]{1,32})/flushes")
 
 
 class Acknowledged(BaseModel):
@@ -43,35 +48,64 @@ class Acknowledged(BaseModel):
 )
 async def take(run: RunId, stream: Annotated[str, Path(max_length=32)], request: Request, rooms: InRooms) -> Json:
     """Store one flush (a msgpack map, see `epochscope.wire.Flush`). Posting it again changes nothing."""
-    body = await _body(request)
+    return await _take(rooms, run, stream, request.headers, request.receive)
+
+
+class FlushDoor:
+    """In front of ``app``: takes flushes itself and passes on everything else.
+
+    A flush comes some thousand times a second, and the way through the framework costs more than to store it. The
+    route above does the same and describes it.
+    """
+
+    def __init__(self, app: App, rooms: Rooms) -> None:
+        self._app = app
+        self._rooms = rooms
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        known = _ADDRESS.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if known is None:
+            await self._app(scope, receive, send)
+            return
+        answer: Response
+        try:
+            answer = await _take(self._rooms, known[1], known[2], Headers(scope=scope), receive)
+        except Exception as error:
+            answer = refused(error)
+        await answer(scope, receive, send)
+
+
+async def _take(rooms: Rooms, run: str, stream: str, headers: Headers, receive: Receive) -> Json:
+    body = await _body(headers, receive)
     try:
         posted = wire.decode(body)
     except wire.WireError as error:
         raise InvalidError("bad_flush", f"{error.field} {error.message}", error.field) from None
     if (posted.run, posted.stream) != (run, stream):
         raise InvalidError("wrong_address", "The flush belongs to another run or stream than the address says", "run")
-    crc32 = zlib.crc32(body)
-    received_ms = now_ms()
-    job = rooms.writer.submit(lambda connection: log.append(connection, posted, body, crc32, received_ms))
-    stored = await asyncio.wrap_future(job)
+    stored = await rooms.writer.append(log.Posted(posted, body, zlib.crc32(body), now_ms()))
     if stored.change is not None:
         rooms.pulse.tell(stored.change)
         rooms.sealer.heard(stored.run_id, len(body), posted.end is not None)
     return Json({"acked": stored.acked})
 
 
-async def _body(request: Request) -> bytes:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+async def _body(headers: Headers, receive: Receive) -> bytes:
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != wire.CONTENT_TYPE:
         raise WrongTypeError("wrong_type", f"A flush comes as {wire.CONTENT_TYPE}, not {kind or 'without a type'}")
-    length = request.headers.get("content-length", "")
+    length = headers.get("content-length", "")
     if not length.isdecimal():
         raise LengthRequiredError("length_required", "A flush comes with its Content-Length")
     too_large = TooLargeError("too_large", f"A flush has at most {wire.MAX_BODY:,} bytes; send several smaller ones")
     if int(length) > wire.MAX_BODY:
         raise too_large
-    parts, size = [], 0
-    async for part in request.stream():
+    parts, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequestError("cut_off", "The sender hung up in the middle of the body")
+        part, more = message.get("body", b""), message.get("more_body", False)
         size += len(part)
         if size > wire.MAX_BODY:
             raise too_large

@@ -98,6 +98,15 @@ class Database:
             _log.error("%s: %s", self.place, refusal.message)
         return refusal
 
+    def is_temporary(self, error: Exception) -> bool:
+        """Whether what failed may well succeed if it is tried again at once or soon."""
+        return isinstance(error, sa.exc.DBAPIError) and self.kind.temporary(error)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether nothing could be written the last time."""
+        return self._away_since > 0
+
     def answered(self) -> None:
         """The database takes what is written; said in the log if it did not before."""
         if self._away_since:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
 import numpy as np
 import sqlalchemy as sa
 from epochscope import wire
 
-from epochscope_server.errors import ConflictError, GoneError, InvalidError
+from epochscope_server.errors import ConflictError, GoneError, InvalidError, PublicError
 from epochscope_server.nonfinite import said
 from epochscope_server.store import attempts, runs, series, spans
-from epochscope_server.store.schema import deleted_run, flush, stream
+from epochscope_server.store.ledger import KnownRun, KnownStream, Ledger
+
+
+@dataclass(frozen=True)
+class Posted:
+    """A flush as it came: what it says, its bytes, their CRC-32, and when they came by the clock of the service."""
+
+    flush: wire.Flush
+    body: bytes
+    crc32: int
+    received_ms: int
 
 
 @dataclass(frozen=True)
@@ -26,36 +35,52 @@ class Appended:
     run_id: int
 
 
-def append(connection: sa.Connection, posted: wire.Flush, body: bytes, crc32: int, now_ms: int) -> Appended:
-    """Store one flush, whose bytes are ``body``, or find that it is stored already.
+def append(connection: sa.Connection, ledger: Ledger, posts: Sequence[Posted]) -> list[Appended | PublicError]:
+    """Store flushes in the order in which they came; each is stored, found to be stored already, or refused.
 
-    Raises:
-        GoneError: the run was deleted.
-        ConflictError: ``out_of_order`` with the ``expected`` seq; ``conflict`` when this seq is stored already
-            with other content (a copied spool, say), so that the client must open a new stream.
-        InvalidError: what it says can't be true of this run, such as a class it does not have.
+    All that are stored are durable with the commit of ``connection``. A refusal is one of:
+
+    * GoneError: the run was deleted.
+    * ConflictError: ``out_of_order`` with the ``expected`` seq; ``conflict`` when this seq is stored already with
+      other content (a copied spool, say), so that the client must open a new stream.
+    * InvalidError: what it says can't be true of this run, such as a class it does not have.
     """
-    if connection.scalar(sa.select(deleted_run.c.uid).where(deleted_run.c.uid == posted.run)):
+    ledger.open(connection, [(post.flush.run, post.flush.stream) for post in posts])
+    taken: list[tuple[int, bool] | PublicError] = []
+    for post in posts:
+        try:
+            taken.append(_take(connection, ledger, post))
+        except PublicError as refusal:
+            taken.append(refusal)
+    changes = ledger.write(connection)
+    outcomes: list[Appended | PublicError] = []
+    for post, one in zip(posts, taken, strict=True):
+        if isinstance(one, PublicError):
+            outcomes.append(one)
+        else:
+            acked, new = one
+            known = ledger.run(post.flush.run)
+            assert known is not None
+            outcomes.append(Appended(acked, changes[post.flush.run] if new else None, known.id))
+    return outcomes
+
+
+def _take(connection: sa.Connection, ledger: Ledger, post: Posted) -> tuple[int, bool]:
+    """The highest seq of the stream that is stored, and whether this flush is new. It refuses before any change."""
+    posted = post.flush
+    if ledger.is_deleted(posted.run):
         raise GoneError("run_deleted", f"Run {posted.run} was deleted; what is still sent of it is not kept")
-    known = runs.find(connection, posted.run)
-    found = None
-    if known is not None:
-        chosen = sa.select(stream).where(stream.c.run_id == known["id"], stream.c.uid == posted.stream)
-        found = connection.execute(chosen).first()
-    expected = found.next_seq if found else 1
-    if known is not None and found is not None and posted.seq < expected:
-        stored = connection.scalar(
-            sa.select(flush.c.crc32).where(
-                flush.c.run_id == known["id"], flush.c.stream_id == found.stream_id, flush.c.seq == posted.seq
-            )
-        )
-        if stored != crc32:
+    known = ledger.run(posted.run)
+    stream = known.streams.get(posted.stream) if known else None
+    expected = stream.next_seq if stream else 1
+    if known and stream and posted.seq < expected:
+        if ledger.crc32(connection, known, stream, posted.seq) != post.crc32:
             raise ConflictError(
                 "conflict",
                 f"Flush {posted.seq} of this stream is stored with other content; open a new stream",
                 "seq",
             )
-        return Appended(expected - 1, None, known["id"])
+        return expected - 1, False
     if posted.seq > expected:
         raise ConflictError(
             "out_of_order",
@@ -63,87 +88,83 @@ def append(connection: sa.Connection, posted: wire.Flush, body: bytes, crc32: in
             "seq",
             expected=expected,
         )
-    if known is None:
-        if posted.info is None:
-            raise InvalidError("unknown_run", f"Run {posted.run} is not known; its first flush must carry info", "info")
-        known = runs.create(connection, posted.run, posted.info, now_ms)
-    check_classes(posted, known["outputs"])
-    if found is None:
-        ordinal = connection.scalar(sa.select(sa.func.count()).where(stream.c.run_id == known["id"])) or 0
-        spoken_for = attempts.of_stream(connection, known["id"], posted.info, known["steps"])
-        connection.execute(
-            stream.insert().values(
-                run_id=known["id"],
-                stream_id=ordinal,
-                uid=posted.stream,
-                next_seq=posted.seq + 1,
-                sealed_seq=0,
-                attempts=spoken_for,
-            )
-        )
-    else:
-        ordinal, spoken_for = found.stream_id, found.attempts
-        connection.execute(
-            stream.update()
-            .where(stream.c.run_id == known["id"], stream.c.stream_id == ordinal)
-            .values(next_seq=posted.seq + 1)
-        )
-    change = _note(connection, known, posted, spoken_for, now_ms)
-    connection.execute(
-        flush.insert().values(
-            run_id=known["id"],
-            stream_id=ordinal,
-            seq=posted.seq,
-            crc32=crc32,
-            received_ms=now_ms,
-            arrived=change.rev,
-            body=body,
-        )
-    )
-    return Appended(posted.seq, change, known["id"])
-
-
-def _note(
-    connection: sa.Connection, known: runs.Row, posted: wire.Flush, spoken_for: Mapping[str, int], now_ms: int
-) -> runs.Change:
-    """What is kept of a flush besides its bytes: names of series, spans, and the last word on the run."""
+    if known is None and posted.info is None:
+        raise InvalidError("unknown_run", f"Run {posted.run} is not known; its first flush must carry info", "info")
+    if posted.confusion or posted.info:
+        check_classes(posted, known.outputs if known else {})
+    if stream is None:
+        stream = ledger.begin(connection, posted, post.received_ms)
+    known = ledger.run(posted.run)
+    assert known is not None
     if posted.info is not None:
-        known = runs.restate(connection, known, posted.info)
+        known.restate(connection, posted.info)
+    _note(connection, ledger, known, stream, post)
+    ledger.add(known, stream, crc32=post.crc32, received_ms=post.received_ms, arrived=known.row["rev"], body=post.body)
+    return posted.seq, True
+
+
+def _note(connection: sa.Connection, ledger: Ledger, known: KnownRun, stream: KnownStream, post: Posted) -> None:
+    """What is kept of a flush besides its bytes: names of series, spans, and the last word on the run."""
+    posted, row = post.flush, known.row
     reached: dict[str, int] = {}
-    last: dict[str, dict[str, Any]] = {by: dict(values) for by, values in known["last"].items()}
-    names = []
+    last = {by: dict(values) for by, values in row["last"].items()}
+    names = set()
+    ends: dict[bytes, tuple[int, int]] = {}  # last step and its place; the series of a flush mostly share their steps
     for columns in posted.series:
-        step, value = columns.arrays()
-        if not len(step):
+        if not columns.steps:
             continue
-        names.append((columns.split, columns.by, columns.key))
+        if columns.steps not in ends:
+            step = np.frombuffer(columns.steps, wire.STEP_DTYPE)
+            place = len(step) - 1 - int(np.argmax(step[::-1]))
+            ends[columns.steps] = int(step[place]), place
+        step_max, place = ends[columns.steps]
+        names.add((columns.split, columns.by, columns.key))
         if columns.by == "batch":
-            reached[columns.split] = max(reached.get(columns.split, 0), int(step.max()))
+            reached[columns.split] = max(reached.get(columns.split, 0), step_max)
         if "/" not in columns.key:  # names with a slash are families, as class_weight/<class>: too many for a list
             name = columns.key if columns.split == "train" else f"{columns.split}_{columns.key}"
-            latest = len(step) - 1 - int(np.argmax(step[::-1]))
-            last.setdefault(columns.by, {})[name] = said(float(value[latest]))
+            (value,) = struct.unpack_from("<d", columns.values, 8 * place)
+            last.setdefault(columns.by, {})[name] = said(value)
     for counted in posted.confusion:
-        step = counted.arrays()[0]
-        if len(step):
-            reached[counted.split] = max(reached.get(counted.split, 0), int(step.max()))
-    series.register(connection, known["id"], names)
-    spans.note(connection, known["id"], posted.spans, spoken_for)
-    steps: dict[str, int] = dict(known["steps"])
+        if counted.steps:
+            step_max = int(np.frombuffer(counted.steps, wire.STEP_DTYPE).max())
+            reached[counted.split] = max(reached.get(counted.split, 0), step_max)
+    there = ledger.series.setdefault(row["uid"], set())
+    if not names <= there:
+        series.register(connection, known.id, names)
+        there |= names
+    spans.note(connection, known.id, posted.spans, stream.attempts)
+    end = posted.end
+    row["steps"] = _steps(connection, known, stream.attempts, reached)
+    row["last"] = last
+    row["rev"] += 1
+    known.heard = {
+        "heard_ms": post.received_ms,
+        "next_ms": int(posted.next_in_s * 1000),
+        "status": end.status if end else "running",
+        "reason": end.reason if end else "",
+        "ended_ms": post.received_ms if end else None,
+    }
+
+
+def _steps(
+    connection: sa.Connection, known: KnownRun, spoken_for: Mapping[str, int], reached: Mapping[str, int]
+) -> dict[str, int]:
+    """The last step of each split, with what this flush reached."""
+    steps: dict[str, int] = dict(known.row["steps"])
     for split, step_max in reached.items():
         if split in spoken_for:
-            attempts.reached(connection, known["id"], split, spoken_for[split], step_max)
+            attempts.reached(connection, known.id, split, spoken_for[split], step_max)
         else:
             steps[split] = max(steps.get(split, 0), step_max)
     if spoken_for:
-        seen = attempts.of_run(connection, known["id"])
+        seen = attempts.of_run(connection, known.id)
         steps |= {split: seen.last(split) for split in spoken_for}
-    return runs.touch(connection, known, posted, steps, last, now_ms)
+    return steps
 
 
-def check_classes(posted: wire.Flush, outputs: list[dict[str, Any]]) -> None:
+def check_classes(posted: wire.Flush, known: Mapping[str, wire.Output]) -> None:
     """Counts name only outputs and classes that the run has (or that this very flush introduces)."""
-    known = {output["name"]: msgspec.convert(output, wire.Output) for output in outputs}
     sizes = {name: output.indices for name, output in known.items()}
     if posted.info is not None:
         for output in posted.info.outputs:

@@ -16,7 +16,8 @@ OLDEST = 15  # the oldest major version that its makers still maintain
 MIGRATING = 7_010_001  # an advisory lock: one service at a time changes the schema
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-_AGAIN = ("40001", "40P01", "55P03")  # serialization failure, deadlock, a lock that took too long
+# Serialization failure, deadlock, a lock that took too long, and what another service has just made, too.
+_AGAIN = ("40001", "40P01", "55P03", "23505")
 _AWAY = ("08", "57P", "53300", "25006")  # connection, shut down, too many connections, turned into a standby
 
 # A dead server is noticed in 10 s, whether we wait for its answer or it for our words.

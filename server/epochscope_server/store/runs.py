@@ -75,35 +75,6 @@ def restate(connection: sa.Connection, known: Row, info: wire.RunInfo) -> Row:
     return {**known, **values}
 
 
-def touch(
-    connection: sa.Connection,
-    known: Row,
-    posted: wire.Flush,
-    steps: Mapping[str, int],
-    last: Mapping[str, Mapping[str, Any]],
-    now_ms: int,
-) -> Change:
-    """The run was heard of: its steps, last values and state after ``posted``."""
-    end = posted.end
-    change = Change(next_change(connection), known["uid"], known["rev"] + 1, end.status if end else "running")
-    connection.execute(
-        run.update()
-        .where(run.c.id == known["id"])
-        .values(
-            steps=steps,
-            last=last,
-            heard_ms=now_ms,
-            next_ms=int(posted.next_in_s * 1000),
-            status=change.status,
-            reason=end.reason if end else "",
-            ended_ms=now_ms if end else None,
-            rev=change.rev,
-            change=change.number,
-        )
-    )
-    return change
-
-
 def find(connection: sa.Connection, uid: str) -> Row | None:
     """The row of run ``uid``, if there is one."""
     found = connection.execute(sa.select(run).where(run.c.uid == uid)).mappings().first()

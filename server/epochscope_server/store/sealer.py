@@ -130,7 +130,8 @@ class Sealer:
             if step is None:
                 return
             sealing.worked_out(step)
-            done = self._writer.submit(lambda connection: sealing.write(connection, step)).result()
+            writing = self._writer.submit(lambda connection: sealing.write(connection, step), changes_runs=False)
+            done = writing.result()
             more = step.more or not done
             pause = 0.0
         except BusyError as error:  # a full disk, say: everything is still in the log
