@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 import keras
 
-from epochscope import arguments, processes, wire
+from epochscope import arguments, keras_resuming, processes, wire
 from epochscope.flusher import say
 from epochscope.keras_attachment import Attachment
 from epochscope.keras_confusion import ConfusionMatrix
@@ -55,8 +55,9 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         token: else ``$EPOCHSCOPE_TOKEN``.
         spool_dir: where updates wait that can't be sent yet; else ``$EPOCHSCOPE_SPOOL_DIR``, else the user's
             state folder.
-        resume: id of a run to go on with, in all fits of this Monitor. Steps go on from where this Monitor was;
-            in a new process from ``initial_epoch`` times the batches of an epoch, where these are known.
+        resume: id of a run to go on with, in all fits of this Monitor. Steps go on from where this Monitor was. In a
+            new process they go on from the epoch that ``fit`` begins with (``initial_epoch``, or what
+            ``BackupAndRestore`` has found), and what was recorded of that epoch and of later ones is replaced.
 
     Raises:
         ValueError, TypeError: an argument can't be used. Later, nothing is raised.
@@ -108,6 +109,7 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         self._attachment: Attachment | None = None
         self._place: processes.Place | None = None  # among several processes
         self._fitting = False
+        self._goes_on = False  # a run of another process, in this fit
         self._epoch = 0
         self._read_at = 0.0
         self._calls_since = 0
@@ -115,7 +117,7 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
     @property
     def run_id(self) -> str | None:
         """Id of the run being recorded, else of the last one."""
-        return self._telling.last_id
+        return self._telling.last_id or self._resume
 
     def log(self, name: str, value: float, *, by: str | None = None) -> None:
         """Records a number of your own: by batch while batches run, by epoch in ``on_epoch_end`` and between
@@ -197,7 +199,11 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         if self._resume is None:
             for one in self._passes.values():
                 one.steps = 0
-        self._begin(self._resume, self.params or {})
+        if self._attachment is not None:
+            self._attachment.begin()
+        self._goes_on = self._resume is not None and not self._passes["train"].steps
+        if not self._goes_on:  # else the first step is known when the first epoch begins
+            self._begin(self._resume, self.params or {})
 
     @guarded
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -205,10 +211,9 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         self._epoch = epoch + 1
         if self._attachment is not None:
             self._attachment.foreign = False
-        train = self._passes["train"]
-        if self._resume is not None and not train.steps:
-            train.steps = epoch * int((self.params or {}).get("steps") or 0)
-        self._start(train)
+        if self._goes_on:
+            self._go_on(epoch)
+        self._start(self._passes["train"])
 
     @guarded
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -219,11 +224,9 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         one = self._passes["val" if self._fitting else "test"]
         if self._fitting:
             self._finish(self._passes["train"])
-            if self._resume is not None and not one.steps:
-                iterator = getattr(self.model, "_eval_epoch_iterator", None)
-                one.steps = (self._epoch - 1) * int(getattr(iterator, "num_batches", None) or 0)
         else:
-            self._begin(self._telling.last_id or self._resume, {})
+            anew: dict[wire.Split, int] = {"test": 1} if self._resume is not None and not one.steps else {}
+            self._begin(self._telling.last_id or self._resume, {}, anew)
         if self._attachment is not None:
             self._attachment.foreign = False
         one.drop_unread()
@@ -269,15 +272,31 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
 
     # -- runs, passes, batches
 
-    def _begin(self, run_id: str | None, fit: dict[str, Any]) -> None:
-        run = self._telling.run
+    def _begin(
+        self, run_id: str | None, fit: dict[str, Any], resumed_at: Mapping[wire.Split, int] | None = None
+    ) -> None:
+        run, attachment = self._telling.run, self._attachment
         self._status = run.status if run is not None and run.id == run_id else "finished"
-        attachment = self._attachment
-        self._telling.begin(self, self.model, run_id, fit, attachment.batch_size if attachment else None)
+        batch_size = attachment.batch_size if attachment is not None else None
+        self._telling.begin(self, self.model, run_id, fit, batch_size, resumed_at)
         if attachment is not None:
             attachment.begin()
             if attachment.why_not:
                 self._telling.running_means_only(attachment.why_not)
+
+    def _go_on(self, epoch: int) -> None:
+        """Begins where a run that another process has begun is to go on; what that told of later steps is replaced."""
+        self._goes_on = False
+        fit = self.params or {}
+        before = keras_resuming.batches_before(self.model, epoch, fit.get("steps"))
+        for split, batches in before.items():
+            self._passes[split].steps = batches or 0
+        if None in before.values():
+            say(
+                "how many batches a validation pass has is not known beforehand, so validation is recorded anew from "
+                f"epoch {epoch + 1} on; what was recorded of earlier epochs is replaced"
+            )
+        self._begin(self._resume, fit, {split: (batches or 0) + 1 for split, batches in before.items()})
 
     def _end(self, status: str) -> None:
         if self._attachment is not None:

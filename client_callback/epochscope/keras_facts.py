@@ -105,6 +105,11 @@ def fit_argument(model: Any, name: str, missing: Any) -> Any:
     return missing
 
 
+def scalar(variable: Any) -> float:
+    """The number in a variable of Keras, also in one that is spread over devices (and then knows no ``float``)."""
+    return float(variable.numpy() if keras.config.backend() == "tensorflow" else variable)
+
+
 def in_stack(value: object) -> bool:
     """Whether some call further up this stack holds ``value``."""
     return any(value is local for frame in _frames()[1:] for local in frame.f_locals.values())
@@ -190,9 +195,7 @@ def _learning_rate(optimizer: Any) -> Any:
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         return type(rate).__name__
     try:
-        rate = optimizer.learning_rate
-        mirrored = keras.config.backend() == "tensorflow" and hasattr(rate, "numpy")  # it has no __float__ then
-        rate = float(rate.numpy() if mirrored else rate)
+        rate = scalar(optimizer.learning_rate)
     except (AttributeError, TypeError, ValueError):  # no optimizer
         return None
     return float(str(np.float32(rate)))  # the shortest decimals of this float32: 0.01, not 0.009999999776

@@ -40,16 +40,23 @@ class Telling:
         return self.run is not None and not self.run.over
 
     def begin(
-        self, owner: object, model: Any, run_id: str | None, fit: Mapping[str, Any], batch_size: int | None
+        self,
+        owner: object,
+        model: Any,
+        run_id: str | None,
+        fit: Mapping[str, Any],
+        batch_size: int | None,
+        resumed_at: Mapping[wire.Split, int] | None = None,
     ) -> Run:
         """Opens a run: a new one, the one of ``run_id``, or the last one again.
 
-        Should ``owner`` vanish from memory before the run is ended, then the fit has ended by an exception.
+        Should ``owner`` vanish from memory before the run is ended, then the fit has ended by an exception. From the
+        steps ``resumed_at`` on, what earlier processes told of the run is replaced.
         """
         self._capture = ""
         self._late = None
         if self.run is not None and run_id == self.run.id:
-            self.run = self.run.again()
+            self.run = self.run.again(resumed_at)
         else:
             run_id = run_id or new_id()
             own = f"{model.name}-{run_id[:4]}" if keras_facts.has_own_name(model) else None
@@ -61,6 +68,7 @@ class Telling:
                 epochs=epochs,
                 batches_per_epoch=steps,
                 run_id=run_id,
+                resumed_at=resumed_at,
                 **self._arguments,
             )
         self._unbuilt = not model.built

@@ -66,6 +66,8 @@ class Run:
         epochs, batches_per_epoch: what is planned, where it is known.
         capture: one line on what is recorded of the model, and why no more.
         run_id: goes on with this run as a new stream, instead of a new run.
+        resumed_at: with ``run_id``, where the training was taken up again: for each split ("train", "val", "test") the
+            first step that will be told now. What was told before of it and of later steps is then replaced.
 
     Raises:
         ValueError, TypeError: an argument can't be used; the message says which, and what would do.
@@ -90,9 +92,12 @@ class Run:
         batches_per_epoch: int | None = None,
         capture: str = "",
         run_id: str | None = None,
+        resumed_at: Mapping[wire.Split, int] | None = None,
     ) -> None:
         if run_id is not None:
             wire.check_id("run_id", run_id)
+        if resumed_at and run_id is None:
+            raise ValueError("resumed_at says where a run goes on; say which by run_id")
         if isinstance(tags, str):
             raise TypeError(f"tags must be a list of strings, not the string {tags!r}")
         self.id = run_id or new_id()
@@ -110,6 +115,7 @@ class Run:
             epochs=epochs,
             batches_per_epoch=batches_per_epoch,
             capture=capture[:10_000],
+            resumed_at={known_split(split): whole_step(step, least=1) for split, step in (resumed_at or {}).items()},
         )
         self._with_labels: frozenset[str] = frozenset()  # outputs whose samples may have several labels
         for output, names in class_outputs(class_names, num_classes).items():
@@ -135,9 +141,12 @@ class Run:
         self._watch = Watch(self.recording, self.pace, self._tell_git)
         endings.watch(self)
 
-    def again(self) -> Run:
-        """The same run, to be gone on with after its end, as a new stream."""
+    def again(self, resumed_at: Mapping[wire.Split, int] | None = None) -> Run:
+        """The same run, to be gone on with after its end, as a new stream; ``resumed_at`` is added to what was said."""
         twin = copy.copy(self)
+        if resumed_at:
+            resumed = {**self._info.resumed_at, **resumed_at}
+            twin._info = msgspec.structs.replace(self._info, resumed_at=resumed)
         twin._open()
         return twin
 

@@ -133,6 +133,13 @@ def test_a_run_gone_on_with_is_a_new_stream_of_the_same_run(listener: Listener) 
     assert sorted(listener.matrices()) == [1, 2]
 
 
+def test_a_run_taken_up_again_says_from_which_steps_on_its_word_replaces_the_earlier(listener: Listener) -> None:
+    Run(url=listener.url, run_id="run0000001", resumed_at={"train": 501, "val": 11}).finish()
+    (first, *_) = listener.of()
+    assert first.info is not None
+    assert first.info.resumed_at == {"train": 501, "val": 11}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -163,6 +170,8 @@ def test_a_wrong_confusion_is_answered(listener: Listener, arguments: tuple[Any,
         ({"url": "ftp://x"}, "url must look like http://host:port"),
         ({"tags": "abc"}, "tags must be a list"),
         ({"run_id": "Not an id"}, "8 to 32 characters"),
+        ({"resumed_at": {"train": 5}}, "say which by run_id"),
+        ({"run_id": "run0000001", "resumed_at": {"train": 0}}, "step must be at least 1"),
     ],
 )
 def test_a_wrong_run_is_answered(arguments: dict[str, Any], message: str) -> None:
