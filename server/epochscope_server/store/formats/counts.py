@@ -143,12 +143,15 @@ def encode(counts: Counts, space: int, quick: bool = False) -> tuple[bytes, list
 
     Raises:
         FormatError: more than 2^29 bytes of columns.
+        ValueError: cells that do not ascend, or lie outside the space, or count nothing.
     """
     cell, count = counts.cell, counts.count
     entries = len(cell)
     greatest = int(count.max()) if entries else 0
     gap = cell.copy()
     gap[1:] -= cell[:-1]
+    if entries and (cell[0] < 0 or cell[-1] >= space or count.min() < 1 or (entries > 1 and gap[1:].min() < 1)):
+        raise ValueError(f"counts over {space:,} cells are above 0, in order of cells, each once")
     width_gap, strides = _width_gap(gap)
     walked = entries if strides is None else entries + int(strides.sum())
     width_listed, size_listed = _width_count(count, greatest, walked)

@@ -43,7 +43,7 @@ def encode(cells: Cells, first: int, classes: int) -> bytes:
         if len(column) and (int(column.min()) < 0 or int(column.max()) >= stop):
             raise ValueError(f"a leaf of {classes} classes from step {first} can't hold these cells")
     if len(step) and int(cells.count.min()) < 1:
-        raise ValueError("counts in a leaf are above 0")
+        raise ValueError("what a leaf counts occurred at least once")
     # Hits are numbered first, misses after them: one sort puts both in order.
     cell = cells.true * classes
     cell += cells.predicted

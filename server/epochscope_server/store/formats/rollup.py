@@ -126,6 +126,8 @@ def encode(rollup: Rollup) -> bytes:
     whole = [np.diff(rollup.step_first, prepend=0)]
     whole += [getattr(rollup, name) - rollup.step_first for name in _STEPS]
     whole += [getattr(rollup, name) for name in _NUMBERS]
+    if n and min(int(column.min()) for column in whole) < 0:
+        raise ValueError("buckets lie in order of steps, from 0 on, and count nothing less than 0 times")
     widths = [columns.width(int(column.max()) if n else 0) for column in whole]
     kept = [*zip(whole, widths, strict=True), *((column, width) for column in values)]
     kept.append((rollup.sum.astype("<f8").view("<u8"), 8))
