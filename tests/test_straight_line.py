@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sealing import seal
 from sklearn.metrics import confusion_matrix, f1_score
 from stage import Service
 
@@ -52,6 +53,7 @@ class Walk:
         one = slice(BATCH, 2 * BATCH)
         self.loss_of_second_batch = model.evaluate(self.x[one], self.y[one], verbose=0)[0]
         self.service, self.run = service, self.monitor.run_id
+        seal(service)
 
     def get(self, path: str, **query: Any) -> Any:
         return self.service.get(f"/runs/{self.run}{path}", **query)

@@ -9,8 +9,9 @@ from epochscope import __version__
 from epochscope_web import STATIC
 from fastapi import APIRouter, FastAPI
 
-from epochscope_server.api import classes, compare, confusion, figures, flushes, health, live, runs, series
+from epochscope_server.api import cell, classes, compare, confusion, figures, flushes, health, live, runs, series
 from epochscope_server.api.answer import add_error_handlers
+from epochscope_server.api.fresh import NotModifiedError, not_modified
 from epochscope_server.api.rooms import Rooms
 from epochscope_server.guard import App, Guard
 from epochscope_server.pages import pages
@@ -54,9 +55,10 @@ def create_app(settings: Settings) -> App:
     )
     rooms = app.state.rooms = Rooms(database, writer, live.Pulse(), sealer)
     v1 = APIRouter(prefix="/api/v1")
-    for noun in (health, runs, flushes, series, confusion, classes, compare, figures, live):
+    for noun in (health, runs, flushes, series, confusion, classes, cell, compare, figures, live):
         v1.include_router(noun.router)
     app.include_router(v1)
     app.include_router(pages(STATIC))
     add_error_handlers(app)
+    app.add_exception_handler(NotModifiedError, not_modified)
     return Guard(flushes.FlushDoor(app, rooms), settings.public_url)

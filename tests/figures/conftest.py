@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from epochscope_server.analysis.confusion import Cells, Confusion
-from epochscope_server.analysis.curves import ClassCurves, class_curves
+from epochscope_server.analysis.confusion import Confusion
+from epochscope_server.analysis.curves import ClassCurves
 from numpy.typing import NDArray
 
 Whole = NDArray[np.int64]
@@ -56,11 +56,21 @@ def curves_of() -> Callable[..., ClassCurves]:
     """Curves of predictions [steps, batch] in windows of ``width`` steps, or epochs of so many."""
 
     def make(true: Whole, predicted: Whole, names: tuple[str, ...], width: int, epochs: bool = False) -> ClassCurves:
-        steps = np.repeat(np.arange(1, len(true) + 1), true.shape[1])
-        cells = Cells(steps, true.ravel(), predicted.ravel(), np.ones(true.size, np.int64))
         start = np.arange(1, len(true) + 1, width)
         stop = np.minimum(start + width, len(true) + 1)
-        return class_curves(cells, "train", names, start, stop, np.arange(1, len(start) + 1) if epochs else None)
+        epoch = np.arange(1, len(start) + 1) if epochs else None
+
+        def counted(chosen: NDArray[np.bool_], classes: Whole) -> Whole:
+            windows = [slice(lo - 1, hi - 1) for lo, hi in zip(start, stop, strict=True)]
+            return np.array(
+                [[np.sum(chosen[w] & (classes[w] == index)) for w in windows] for index in range(len(names))]
+            )
+
+        hit = true == predicted
+        return ClassCurves(
+            "train", names, start, stop, epoch,
+            tp=counted(hit, true), fp=counted(~hit, predicted), fn=counted(~hit, true),
+        )  # fmt: skip
 
     return make
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from epochscope import wire
 from scipy.stats import binomtest
+from sealing import seal
 from sklearn.metrics import precision_recall_fscore_support
 from stage import Service, Training, counted
 
@@ -112,7 +113,40 @@ def test_more_values_than_an_answer_can_hold_are_refused(service: Service) -> No
     training.send(confusion=[columns])
     answer = training.ask("/classes", width=1)
     assert answer.status_code == 422
-    assert "at most 100" in answer.json()["error"]["message"]
+    message = answer.json()["error"]["message"]
+    assert "at most 100 for all 5,000 classes" in message
+    assert "classes=" in message
+    some = training.get("/classes", width=1, classes="4999,0")
+    assert some["class_names"] == ["class 4999", "class 0"]
+    assert (np.sum(some["fn"], axis=1).tolist(), np.sum(some["fp"], axis=1).tolist()) == ([1, 0], [0, 1])
+
+
+@pytest.mark.parametrize("choice", ["4", "x", "-1", "0,,1"])
+def test_a_choice_of_classes_that_are_not_there_is_refused(told: Training, choice: str) -> None:
+    answer = told.ask("/classes", classes=choice)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["field"] == "classes"
+
+
+def test_many_points_of_a_long_training_lie_on_a_grid_and_leave_no_step_out(service: Service) -> None:
+    training = Training(service, class_names=("a", "b"))
+    steps = range(1, 20_001)
+    columns = wire.ConfusionColumns.of("output", "train", steps, [1] * 20_000, [0] * 20_000, [1] * 20_000, [1] * 20_000)
+    training.send(confusion=[columns])
+    for _ in range(2):
+        answer = training.get("/classes", points=300, **{"from": 5, "to": 19_999})
+        starts, stops = np.array(answer["from"]), np.array(answer["to"])
+        assert len(starts) <= 300
+        assert (starts[0], stops[-1]) == (5, 19_999)
+        assert (starts[1:] == stops[:-1]).all()
+        assert not (starts[1:] % 16).any()
+        assert answer["fn"][0] == (stops - starts).tolist()
+        assert answer["fp"][1] == (stops - starts).tolist()
+        default = training.get("/classes")
+        assert len(default["from"]) == 313  # of 64 steps; what is left over, 33 steps, is more than half of that
+        few = training.get("/classes", points=7)
+        assert set(np.diff(few["from"])) == {2858}
+        seal(service)
 
 
 def test_a_step_far_away_does_not_fill_the_memory(service: Service) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from epochscope import wire
+from sealing import seal
 from sklearn.metrics import confusion_matrix
 from stage import Service, Training, counted
 
@@ -159,8 +160,24 @@ def test_a_run_without_counts_says_why(service: Service) -> None:
     assert "this is a regression" in answer.json()["error"]["message"]
 
 
-def test_a_matrix_of_too_many_classes_is_refused_with_a_sentence(service: Service) -> None:
+def test_a_matrix_of_many_classes_is_answered_cell_by_cell(service: Service) -> None:
+    classes = 100_000
+    training = Training(service, class_names=tuple(map(str, range(classes))))
+    pairs = ([99_999, 7, 99_999, 7], [0, 7, 0, 99_999])
+    training.send(confusion=[counted([pairs, pairs])])
+    expected = {"true": [7, 7, 99_999], "predicted": [7, 99_999, 0], "count": [2, 2, 4]}
+    for _ in range(2):
+        answer = training.get("/confusion")
+        assert (answer["counts"], answer["cells"]) == (None, expected)
+        assert training.get("/confusion", to=2)["cells"]["count"] == [1, 1, 2]
+        assert training.get("/classes", points=1, classes="7,99999")["support"] == [[4], [4]]
+        seal(service)
+
+
+def test_a_matrix_is_drawn_only_of_classes_that_a_screen_can_hold(service: Service) -> None:
     training = Training(service, class_names=tuple(f"class {index}" for index in range(1001)))
     training.send(confusion=[counted([([1000], [3])])])
-    assert training.ask("/confusion").status_code == 422
+    answer = service.ask("/figures/confusion", params={"run": training.run})
+    assert answer.status_code == 422
+    assert "cells that are not 0" in answer.json()["error"]["message"]
     assert training.get("/classes", points=1)["support"][1000] == [1]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from epochscope_server.analysis import rates
-from epochscope_server.analysis.confusion import Cells
 from epochscope_server.analysis.rates import Rate, Whole
 
 
@@ -51,40 +48,23 @@ class ClassCurves:
         return {"recall": lambda: self.recall, "precision": lambda: self.precision, "f1": lambda: self.f1}[metric]()
 
 
-def class_curves(
-    cells: Cells,
-    split: str,
-    class_names: tuple[str, ...],
-    start: Whole,
-    stop: Whole,
-    epoch: Whole | None = None,
-) -> ClassCurves:
-    """Sum the counts of each window; windows are in order and do not overlap. O(cells + classes x windows)."""
-    classes, points = len(class_names), len(start)
-    window = np.searchsorted(start, cells.step, side="right") - 1
-    inside = (window >= 0) & (cells.step < stop[window]) if points else np.zeros(len(cells.step), bool)
-    window, true, predicted, count = (column[inside] for column in (window, cells.true, cells.predicted, cells.count))
-    hit = true == predicted
+@dataclass(frozen=True)
+class CellCurve:
+    """How often samples of one class were taken for another (or for itself) in each of P windows ``[start, stop)``.
 
-    def summed(index: Whole, chosen: np.ndarray) -> Whole:
-        flat = np.bincount(index[chosen] * points + window[chosen], weights=count[chosen], minlength=classes * points)
-        return flat.reshape(classes, points).astype(np.int64)  # exact: float64 counts to 2^53
+    ``count`` and ``support`` (how many samples of the true class were seen) are int64 [P].
+    """
 
-    return ClassCurves(
-        split,
-        class_names,
-        start,
-        stop,
-        epoch,
-        tp=summed(true, hit),
-        fp=summed(predicted, ~hit),
-        fn=summed(true, ~hit),
-    )
+    split: str
+    true: str
+    predicted: str
+    start: Whole
+    stop: Whole
+    epoch: Whole | None
+    count: Whole
+    support: Whole
 
-
-def label_curves(
-    cells: Cells, split: str, labels: tuple[str, ...], start: Whole, stop: Whole, epoch: Whole | None = None
-) -> ClassCurves:
-    """As ``class_curves``, of the labels of an output whose samples may have several: how each fared at saying yes."""
-    both = class_curves(cells, split, tuple(label for label in labels for _ in "ny"), start, stop, epoch)
-    return replace(both, class_names=labels, tp=both.tp[1::2], fp=both.fp[1::2], fn=both.fn[1::2])
+    @cached_property
+    def rate(self) -> Rate:
+        """The share of the true class that was taken so, with its 95 % Wilson interval."""
+        return rates.wilson(self.count, self.support)

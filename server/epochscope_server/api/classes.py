@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query
@@ -12,8 +12,10 @@ from epochscope_server import window
 from epochscope_server.analysis.curves import ClassCurves
 from epochscope_server.analysis.rates import Whole
 from epochscope_server.api.answer import ERRORS, Json, RateAnswer, rate
+from epochscope_server.api.fresh import Fresh
 from epochscope_server.api.rooms import (
     ChosenOutput,
+    ClassChoice,
     From,
     InRooms,
     LabelName,
@@ -22,10 +24,12 @@ from epochscope_server.api.rooms import (
     RunId,
     Split,
     To,
+    chosen_classes,
     chosen_output,
 )
 from epochscope_server.errors import InvalidError
-from epochscope_server.store import classes, runs, spans
+from epochscope_server.store import classes as stored
+from epochscope_server.store import runs, spans
 
 router = APIRouter(tags=["classes"], responses=ERRORS)
 
@@ -57,6 +61,7 @@ class ClassesAnswer(BaseModel):
 def get_classes(
     run: RunId,
     rooms: InRooms,
+    fresh: Fresh,
     split: Split = "train",
     by: By = "batch",
     from_: From = None,
@@ -65,13 +70,14 @@ def get_classes(
     width: Width = None,
     output: OutputName = None,
     label: LabelName = None,
+    classes: ClassChoice = None,
 ) -> Json:
     """Exact window sums and the rates that follow, each with its 95 % Wilson interval.
 
     Of an output whose samples may have several labels: how each label fared at saying yes; with `label=` the two
     classes of that label, no and yes.
     """
-    curves = read(rooms, run, split, by, from_, to, points, width, output, label)
+    curves = read(rooms, run, split, by, from_, to, points, width, output, label, classes)
     return Json(
         {
             "split": split,
@@ -86,7 +92,8 @@ def get_classes(
             "recall": rate(curves.recall),
             "precision": rate(curves.precision),
             "f1": rate(curves.f1),
-        }
+        },
+        headers=fresh,
     )
 
 
@@ -101,37 +108,69 @@ def read(
     width: int | None,
     output: str | None,
     label: str | None,
+    classes: str | None = None,
 ) -> ClassCurves:
-    """The curves of run ``uid``, for every route that shows them."""
-    if points is not None and width is not None:
-        raise InvalidError("two_widths", "Ask for points or for width, not for both", "width")
-    if by == "epoch" and (points is not None or width is not None):
-        raise InvalidError("two_widths", "By epoch each point is an epoch; points and width go with by=batch", "by")
+    """The curves of run ``uid``, of all its classes or of those chosen, for every route that shows them."""
     with rooms.database.read() as connection:
         run = runs.get(connection, uid)
         chosen = chosen_output(run, output, label)
-        class_names = chosen.class_names
-        first, end = window.clip(start, stop, run["steps"].get(split, 0))
-        epochs = None
-        if by == "epoch":
-            covered = [span for span in spans.of_run(connection, run, split) if first <= span["from"] < end]
-            starts, stops, epochs = (
-                np.array([span[name] for span in covered], np.int64) for name in ("from", "to", "epoch")
-            )
-        else:
-            starts, stops = window.cut(first, end, points, width, max(MAX_VALUES // len(class_names), 1))
-        fetched = classes.fetch(connection, rooms.blocks, run, chosen.index, split, starts, stops)
-    return _curves(chosen, fetched, split, starts, stops, epochs)
+        indices = chosen_classes(classes, len(chosen.class_names))
+        shown = len(chosen.class_names) if indices is None else len(indices)
+        hint = f" for all {shown:,} classes. Choose some with classes=, by index" if indices is None else ""
+        covered = spans.of_run(connection, run, split) if by == "epoch" else None
+        last = run["steps"].get(split, 0)
+        starts, stops, epochs = stretches(covered, last, start, stop, points, width, MAX_VALUES // shown, hint=hint)
+        fetched = stored.fetch(connection, rooms.blocks, run, chosen.index, split, starts, stops)
+    return _curves(chosen, indices, fetched, split, starts, stops, epochs)
+
+
+def stretches(
+    covered: list[dict[str, Any]] | None,
+    last: int,
+    start: int | None,
+    stop: int | None,
+    points: int | None,
+    width: int | None,
+    most: int,
+    unit: int = window.UNIT,
+    hint: str = "",
+) -> tuple[Whole, Whole, Whole | None]:
+    """The windows ``[start, stop)`` that are asked for, at most ``most``, and their epochs where they are epochs.
+
+    Args:
+        covered: the spans, where the windows are epochs.
+        last: the last step there is.
+        unit, hint: see ``window.cut``.
+    """
+    if points is not None and width is not None:
+        raise InvalidError("two_widths", "Ask for points or for width, not for both", "width")
+    first, end = window.clip(start, stop, last)
+    if covered is None:
+        return *window.cut(first, end, points, width, max(most, 1), unit, hint), None
+    if points is not None or width is not None:
+        raise InvalidError("two_widths", "By epoch each point is an epoch; points and width go with by=batch", "by")
+    inside = [span for span in covered if first <= span["from"] < end]
+    starts, stops, epochs = (np.array([span[name] for span in inside], np.int64) for name in ("from", "to", "epoch"))
+    return starts, stops, epochs
 
 
 def _curves(
-    chosen: ChosenOutput, fetched: classes.Curves, split: str, starts: Whole, stops: Whole, epochs: Whole | None
+    chosen: ChosenOutput,
+    indices: list[int] | None,
+    fetched: stored.Curves,
+    split: str,
+    starts: Whole,
+    stops: Whole,
+    epochs: Whole | None,
 ) -> ClassCurves:
     """Of labels: how each fared at saying yes; of one label: its two classes, no and yes."""
-    indices = None
+    class_names = chosen.class_names
+    counted = None if indices is None else np.array(indices)
+    if indices is not None:
+        class_names = tuple(class_names[index] for index in indices)
     if chosen.labels:
-        indices = 2 * np.arange(len(chosen.class_names)) + 1
+        counted = 2 * (np.arange(len(class_names)) if counted is None else counted) + 1
     elif chosen.label is not None:
-        indices = 2 * chosen.label + np.arange(2)
-    support, fn, fp = fetched.sums(indices)
-    return ClassCurves(split, chosen.class_names, starts, stops, epochs, tp=support - fn, fp=fp, fn=fn)
+        counted = 2 * chosen.label + (np.arange(2) if counted is None else counted)
+    support, fn, fp = fetched.sums(counted)
+    return ClassCurves(split, class_names, starts, stops, epochs, tp=support - fn, fp=fp, fn=fn)

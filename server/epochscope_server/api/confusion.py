@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from epochscope_server import window
 from epochscope_server.analysis.confusion import Confusion
+from epochscope_server.analysis.rates import Whole
 from epochscope_server.api.answer import ERRORS, Json
+from epochscope_server.api.fresh import Fresh
 from epochscope_server.api.rooms import (
+    ChosenOutput,
     EpochNumber,
     From,
     InRooms,
@@ -28,6 +35,15 @@ from epochscope_server.store import runs, spans
 router = APIRouter(tags=["classes"], responses=ERRORS)
 
 MAX_CLASSES = 1000  # of a matrix that is answered whole: a million entries
+MAX_CELLS = 1_000_000  # that are not 0, of a matrix of more classes
+
+
+class CellsAnswer(BaseModel):
+    """The cells that are not 0, by true, then predicted class: three columns of one length."""
+
+    true: list[int]
+    predicted: list[int]
+    count: list[int]
 
 
 class ConfusionAnswer(BaseModel):
@@ -36,13 +52,17 @@ class ConfusionAnswer(BaseModel):
     from_: int = Field(alias="from")
     to: int
     epoch: int | None
-    counts: list[list[int]] = Field(description="rows are the true class, columns the predicted one")
+    counts: list[list[int]] | None = Field(
+        description=f"rows are the true class, columns the predicted one; null with more than {MAX_CLASSES:,} classes"
+    )
+    cells: CellsAnswer | None = Field(description="instead of counts, where there are so many classes")
 
 
 @router.get("/runs/{run}/confusion", response_model=ConfusionAnswer)
 def get_confusion(
     run: RunId,
     rooms: InRooms,
+    fresh: Fresh,
     split: Split = "train",
     from_: From = None,
     to: To = None,
@@ -51,17 +71,34 @@ def get_confusion(
     label: LabelName = None,
 ) -> Json:
     """Counts of exactly the steps `[from, to)`, or of an epoch (for `val`: the pass after it)."""
-    found = read(rooms, run, split, from_, to, epoch, output, label)
-    return Json(
-        {
-            "split": split,
-            "class_names": found.class_names,
-            "from": found.start,
-            "to": found.stop,
-            "epoch": epoch,
-            "counts": found.counts.tolist(),
-        }
-    )
+    asked = _fetch(rooms, run, split, from_, to, epoch, output, label)
+    answer: dict[str, Any] = {
+        "split": split,
+        "class_names": asked.chosen.class_names,
+        "from": asked.window.start,
+        "to": asked.window.stop,
+        "epoch": epoch,
+        "counts": None,
+        "cells": None,
+    }
+    if len(asked.chosen.class_names) <= MAX_CLASSES:
+        answer["counts"] = asked.matrix().tolist()
+    else:
+        answer["cells"] = _cells(asked)
+    return Json(answer, headers=fresh)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    chosen: ChosenOutput
+    window: stored.Window
+
+    def matrix(self) -> Whole:
+        label = self.chosen.label
+        if label is None:
+            return self.window.matrix()
+        pair = np.arange(2 * label, 2 * label + 2)
+        return self.window.of_cells(pair[:, None], pair[None, :])
 
 
 def read(
@@ -75,30 +112,56 @@ def read(
     label: str | None,
 ) -> Confusion:
     """The matrix of a window of run ``uid``, for every route that shows one."""
+    asked = _fetch(rooms, uid, split, start, stop, epoch, output, label)
+    class_names = asked.chosen.class_names
+    if len(class_names) > MAX_CLASSES:
+        raise InvalidError(
+            "too_many_classes",
+            f"A matrix of more than {MAX_CLASSES:,} classes is not shown whole; "
+            "GET /api/v1/runs/{run}/confusion answers the cells that are not 0",
+        )
+    return Confusion(split, class_names, asked.window.start, asked.window.stop, asked.matrix(), epoch)
+
+
+def _fetch(
+    rooms: Rooms,
+    uid: str,
+    split: str,
+    start: int | None,
+    stop: int | None,
+    epoch: int | None,
+    output: str | None,
+    label: str | None,
+) -> _Asked:
     with rooms.database.read() as connection:
         run = runs.get(connection, uid)
         chosen = chosen_output(run, output, label)
-        class_names = chosen.class_names
         if chosen.labels:
             raise InvalidError(
                 "label_needed",
-                f"Each label of this output has a matrix of its own; name one with label=: {some_names(class_names)}",
+                "Each label of this output has a matrix of its own; "
+                f"name one with label=: {some_names(chosen.class_names)}",
                 "label",
-            )
-        if len(class_names) > MAX_CLASSES:
-            raise InvalidError(
-                "too_many_classes", f"A matrix of more than {MAX_CLASSES:,} classes is not answered whole"
             )
         if epoch is not None:
             if start is not None or stop is not None:
                 raise InvalidError("two_windows", "Ask for an epoch, or for from and to, not for both", "epoch")
             start, stop = _epoch(spans.of_run(connection, run, split), split, epoch)
         start, stop = window.clip(start, stop, run["steps"].get(split, 0))
-        fetched = stored.fetch(connection, rooms.blocks, run, chosen.index, split, start, stop)
-    counts = fetched.matrix()
-    if chosen.label is not None:
-        counts = counts[2 * chosen.label : 2 * chosen.label + 2, 2 * chosen.label : 2 * chosen.label + 2]
-    return Confusion(split, class_names, start, stop, counts, epoch)
+        return _Asked(chosen, stored.fetch(connection, rooms.blocks, run, chosen.index, split, start, stop))
+
+
+def _cells(asked: _Asked) -> dict[str, list[int]]:
+    counts = asked.window.counts()
+    if len(counts.cell) > MAX_CELLS:
+        raise InvalidError(
+            "too_many_cells",
+            f"This window has {len(counts.cell):,} different cells; at most {MAX_CELLS:,} are answered. "
+            "Ask for fewer steps",
+            "from",
+        )
+    true, predicted = np.divmod(counts.cell, len(asked.chosen.class_names))
+    return {"true": true.tolist(), "predicted": predicted.tolist(), "count": counts.count.tolist()}
 
 
 def _epoch(covered: list[dict[str, int]], split: str, epoch: int) -> tuple[int | None, int | None]:

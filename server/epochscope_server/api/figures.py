@@ -10,7 +10,18 @@ from pydantic import BaseModel
 from epochscope_server.api import classes, compare, confusion, series
 from epochscope_server.api.answer import ERRORS, Json
 from epochscope_server.api.classes import By, Points, Width
-from epochscope_server.api.rooms import EpochNumber, From, InRooms, LabelName, OutputName, Rooms, Split, To
+from epochscope_server.api.fresh import FreshFigure
+from epochscope_server.api.rooms import (
+    EpochNumber,
+    From,
+    InRooms,
+    LabelName,
+    OutputName,
+    Rooms,
+    Split,
+    To,
+    chosen_classes,
+)
 from epochscope_server.api.series import SeriesBy, Smooth
 from epochscope_server.errors import InvalidError, NotFoundError
 from epochscope_server.figures.classes import classes_figure, classes_overlay_figure
@@ -48,6 +59,7 @@ class Figure(BaseModel):
 @router.get("/classes", response_model=Figure)
 def classes_route(
     rooms: InRooms,
+    fresh: FreshFigure,
     run: OneRun = None,
     runs: Runs = None,
     split: Split = "train",
@@ -65,18 +77,19 @@ def classes_route(
     """Curves of each class with 95 % bands; of several runs, the classes in focus over each other."""
     uids = _uids(run, runs)
     curves = [classes.read(rooms, uid, split, by, from_, to, points, width, output, label) for uid in uids]
-    chosen = _focus(focus, len(curves[0].class_names))
+    chosen = chosen_classes(focus, len(curves[0].class_names), "focus")
     if runs is None:
-        return Json(classes_figure(curves[0], metric=metric, focus=chosen, theme=theme))
+        return Json(classes_figure(curves[0], metric=metric, focus=chosen, theme=theme), headers=fresh)
     if any(one.class_names != curves[0].class_names for one in curves):
         raise InvalidError("other_classes", "The runs do not have the same classes in the same order", "runs")
     named = list(zip(_names(rooms, uids), curves, strict=True))
-    return Json(classes_overlay_figure(named, metric=metric, focus=chosen, theme=theme))
+    return Json(classes_overlay_figure(named, metric=metric, focus=chosen, theme=theme), headers=fresh)
 
 
 @router.get("/confusion", response_model=Figure)
 def confusion_route(
     rooms: InRooms,
+    fresh: FreshFigure,
     run: Annotated[str, Query(description="a run's id")],
     split: Split = "train",
     from_: From = None,
@@ -89,12 +102,13 @@ def confusion_route(
 ) -> Json:
     """The confusion matrix of a window as a heatmap: true on y, predicted on x."""
     found = confusion.read(rooms, run, split, from_, to, epoch, output, label)
-    return Json(confusion_figure(found, normalise=normalise, theme=theme))
+    return Json(confusion_figure(found, normalise=normalise, theme=theme), headers=fresh)
 
 
 @router.get("/compare", response_model=Figure)
 def compare_route(
     rooms: InRooms,
+    fresh: FreshFigure,
     runs: compare.TwoRuns,
     split: Split = "val",
     from_: From = None,
@@ -111,12 +125,13 @@ def compare_route(
         raise InvalidError("two_runs_needed", "A difference is of two runs; name two ids with a comma between", "runs")
     first, second = compare.pair(rooms, uids, split, from_, to, epoch, output, label)
     name_a, name_b = _names(rooms, uids)
-    return Json(compare_figure((name_a, first), (name_b, second), normalise=normalise, theme=theme))
+    return Json(compare_figure((name_a, first), (name_b, second), normalise=normalise, theme=theme), headers=fresh)
 
 
 @router.get("/series", response_model=Figure)
 def series_route(
     rooms: InRooms,
+    fresh: FreshFigure,
     keys: Annotated[str, Query(description="names with commas between")],
     run: OneRun = None,
     runs: Runs = None,
@@ -155,7 +170,7 @@ def series_route(
                     continue
                 drawn += [(name, points_of) for points_of in found]
     epoch_steps = {name: _epoch_steps(rooms, uid) for uid, name in zip(uids, names, strict=True)}
-    return Json(series_figure(drawn, theme=theme, epoch_steps=epoch_steps))
+    return Json(series_figure(drawn, theme=theme, epoch_steps=epoch_steps), headers=fresh)
 
 
 def _epoch_steps(rooms: Rooms, uid: str) -> dict[int, int]:
@@ -176,16 +191,3 @@ def _names(rooms: Rooms, uids: list[str]) -> list[str]:
     with rooms.database.read() as connection:
         names = [str(stored_runs.get(connection, uid)["name"]) for uid in uids]
     return [f"{name} · {uid[:4]}" if names.count(name) > 1 else name for name, uid in zip(names, uids, strict=True)]
-
-
-def _focus(focus: str | None, classes: int) -> list[int] | None:
-    if not focus:
-        return None
-    indices = []
-    for part in focus.split(","):
-        if not part.isdecimal() or int(part) >= classes:
-            raise InvalidError(
-                "unknown_class", f"focus takes indices of classes, 0 to {classes - 1}; not {part!r}", "focus"
-            )
-        indices.append(int(part))
-    return list(dict.fromkeys(indices))

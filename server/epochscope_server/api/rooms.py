@@ -32,12 +32,12 @@ class Rooms:
     started_ms: int = field(default_factory=now_ms)
 
 
-def _rooms(request: Request) -> Rooms:
+def rooms_of(request: Request) -> Rooms:
     rooms: Rooms = request.app.state.rooms
     return rooms
 
 
-InRooms = Annotated[Rooms, Depends(_rooms)]
+InRooms = Annotated[Rooms, Depends(rooms_of)]
 RunId = Annotated[str, Path(description="The run's id, as GET /runs lists it", max_length=32)]
 Split = Annotated[wire.Split, Query(description="train, val, or test (a standalone evaluate)")]
 OutputName = Annotated[str | None, Query(description="The classified output, where the model has several")]
@@ -47,6 +47,12 @@ LabelName = Annotated[
 From = Annotated[int | None, Query(alias="from", description="First step of the window; left out: from the start")]
 To = Annotated[int | None, Query(description="The window ends before this step; left out: to the end")]
 EpochNumber = Annotated[int | None, Query(ge=1, description="The window is this epoch, instead of from and to")]
+
+
+ClassChoice = Annotated[
+    str | None,
+    Query(description="only these classes: indices with commas between; left out: all", max_length=20_000),
+]
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,23 @@ def chosen_output(run: Mapping[str, Any], name: str | None, label: str | None) -
             chosen = ChosenOutput(index, tuple(output["class_names"]), output.get("labels", False))
             return chosen if label is None else _of_label(chosen, label)
     raise NotFoundError("unknown_output", f"This run has no output {name!r}; it has: {names}", "output")
+
+
+def chosen_classes(choice: str | None, classes: int, field: str = "classes") -> list[int] | None:
+    """The indices in ``choice``, each once; None where there is none.
+
+    Raises:
+        InvalidError: something that is no index of a class.
+    """
+    if not choice:
+        return None
+    parts = choice.split(",")
+    for part in parts:
+        if not part.isdecimal() or int(part) >= classes:
+            raise InvalidError(
+                "unknown_class", f"{field} takes indices of classes, 0 to {classes - 1}; not {part!r}", field
+            )
+    return list(dict.fromkeys(int(part) for part in parts))
 
 
 def some_names(names: Sequence[str]) -> str:

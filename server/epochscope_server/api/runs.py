@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from epochscope_server.api.answer import ERRORS, Json
 from epochscope_server.api.rooms import InRooms, Rooms, RunId, now_ms
 from epochscope_server.errors import InvalidError
-from epochscope_server.store import runs, spans
+from epochscope_server.store import attempts, runs, spans
 
 router = APIRouter(tags=["runs"], responses=ERRORS)
 
@@ -51,6 +51,7 @@ class OneRun(ListedRun):
     splits: list[str]
     series: list[dict[str, str]]
     spans: list[dict[str, Any]]
+    attempts: list[dict[str, Any]] = Field(description="who told which steps, of a run that went back to a checkpoint")
     environment: dict[str, str]
 
 
@@ -132,6 +133,7 @@ def _whole(uid: str, rooms: Rooms) -> dict[str, Any]:
         tags = runs.tags(connection, [row["id"]])[row["id"]]
         series = runs.series_of(connection, row["id"])
         covered = spans.of_run(connection, row)
+        tried = attempts.of_run(connection, row["id"]).told(row["steps"])
     epoch = max((one["epoch"] for one in covered), default=0)
     return {
         **_listed(row, rooms, now_ms(), tags, epoch),
@@ -140,6 +142,7 @@ def _whole(uid: str, rooms: Rooms) -> dict[str, Any]:
         "splits": [split for split in ("train", "val", "test") if split in row["steps"]],
         "series": series,
         "spans": covered,
+        "attempts": tried,
     }
 
 

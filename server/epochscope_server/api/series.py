@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from epochscope_server.analysis.series import SeriesPoints, bucketed, thinned
 from epochscope_server.api.answer import ERRORS, Json, numbers
+from epochscope_server.api.fresh import Fresh
 from epochscope_server.api.rooms import From, InRooms, Rooms, RunId, Split, To
 from epochscope_server.errors import InvalidError
 from epochscope_server.store import runs
@@ -46,6 +47,7 @@ class SeriesAnswer(BaseModel):
 def get_series(
     run: RunId,
     rooms: InRooms,
+    fresh: Fresh,
     split: Split = "train",
     keys: Keys = None,
     by: SeriesBy = "batch",
@@ -72,7 +74,8 @@ def get_series(
                 }
                 for one in found
             ]
-        }
+        },
+        headers=fresh,
     )
 
 

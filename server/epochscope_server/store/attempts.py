@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from epochscope import wire
@@ -71,6 +72,21 @@ class Attempts:
         """As ``order``, of the attempts in any split."""
         every = {one.attempt: one for several in self._begun.values() for one in several}
         return [one.attempt for one in sorted(every.values(), key=_precedence)] or [0]
+
+    def told(self, steps: Mapping[str, int]) -> list[dict[str, Any]]:
+        """``{"split", "attempt", "from", "to"}``: who speaks for the steps up to the last, ``steps``, of each split.
+
+        Attempts are numbered from 1 in the order in which they replace each other; a split with one is left out.
+        """
+        found = []
+        for split in self._begun:
+            end, order = steps.get(split, 0) + 1, self.order(split)
+            for piece in self.pieces(split):
+                first, stop = max(piece.start, 1), end if piece.stop is None else min(piece.stop, end)
+                if first < stop:
+                    number = order.index(piece.attempt) + 1
+                    found.append({"split": split, "attempt": number, "from": first, "to": stop})
+        return found
 
 
 def of_run(connection: sa.Connection, run_id: int) -> Attempts:

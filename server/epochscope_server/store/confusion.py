@@ -136,6 +136,15 @@ class Window:
             parts.append(Counts(true * classes + predicted, one.count))
         return summed(parts)
 
+    def of_cells(self, true: Whole, predicted: Whole) -> Whole:
+        """The exact counts of some cells, int64 of the shape that ``true`` and ``predicted`` have together."""
+        wanted = true * self.source.classes + predicted
+        counts = self.counts()
+        if not len(counts.cell):
+            return np.zeros(wanted.shape, np.int64)
+        at = np.minimum(np.searchsorted(counts.cell, wanted), len(counts.cell) - 1)
+        return np.where(counts.cell[at] == wanted, counts.count[at], 0)
+
 
 def fetch(
     connection: sa.Connection, blocks: Blocks, run: Mapping[str, Any], output_id: int, split: str, start: int, stop: int

@@ -160,7 +160,7 @@ def _steps(
     if spoken_for:
         seen = attempts.of_run(connection, known.id)
         steps |= {split: seen.last(split) for split in spoken_for}
-    return steps
+    return {split: last for split, last in steps.items() if last}
 
 
 def check_classes(posted: wire.Flush, known: Mapping[str, wire.Output]) -> None:

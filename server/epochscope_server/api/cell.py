@@ -1,0 +1,126 @@
+"""One cell of the matrix over the course of a training: how often a class was taken for another."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from epochscope_server.analysis.curves import CellCurve
+from epochscope_server.api.answer import ERRORS, Json
+from epochscope_server.api.classes import MAX_VALUES, By, Points, Width, stretches
+from epochscope_server.api.fresh import Fresh
+from epochscope_server.api.rooms import From, InRooms, LabelName, OutputName, Rooms, RunId, Split, To, chosen_output
+from epochscope_server.errors import InvalidError, NotFoundError
+from epochscope_server.store import cell as stored
+from epochscope_server.store import classes, pyramid, runs, spans
+
+router = APIRouter(tags=["classes"], responses=ERRORS)
+
+POINTS = 200  # unasked: nodes of 512 steps then do for a training of 100,000
+
+ClassName = Annotated[str, Query(description="a class by name, or by index where none is called so", max_length=256)]
+
+
+class CellRate(BaseModel):
+    """With its 95 % Wilson interval; null is unknown (no support), never 0."""
+
+    value: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+
+
+class CellAnswer(BaseModel):
+    """Window p is steps `[from[p], to[p])`."""
+
+    split: str
+    true: str
+    predicted: str
+    from_: list[int] = Field(alias="from")
+    to: list[int]
+    epoch: list[int] | None
+    count: list[int] = Field(description="samples of the true class that were taken for the predicted one")
+    support: list[int] = Field(description="samples of the true class")
+    rate: CellRate = Field(description="count by support")
+
+
+@router.get("/runs/{run}/cell", response_model=CellAnswer)
+def get_cell(
+    run: RunId,
+    rooms: InRooms,
+    fresh: Fresh,
+    true: ClassName,
+    predicted: ClassName,
+    split: Split = "train",
+    by: By = "batch",
+    from_: From = None,
+    to: To = None,
+    points: Points = None,
+    width: Width = None,
+    output: OutputName = None,
+    label: LabelName = None,
+) -> Json:
+    """The trajectory of one confusion (or, with both classes the same, of a class's recall)."""
+    curve = read(rooms, run, true, predicted, split, by, from_, to, points, width, output, label)
+    rate = curve.rate
+    return Json(
+        {
+            "split": split,
+            "true": curve.true,
+            "predicted": curve.predicted,
+            "from": curve.start.tolist(),
+            "to": curve.stop.tolist(),
+            "epoch": None if curve.epoch is None else curve.epoch.tolist(),
+            "count": curve.count.tolist(),
+            "support": curve.support.tolist(),
+            "rate": {name: getattr(rate, name).tolist() for name in ("value", "low", "high")},
+        },
+        headers=fresh,
+    )
+
+
+def read(
+    rooms: Rooms,
+    uid: str,
+    true: str,
+    predicted: str,
+    split: str,
+    by: str,
+    start: int | None,
+    stop: int | None,
+    points: int | None,
+    width: int | None,
+    output: str | None,
+    label: str | None,
+) -> CellCurve:
+    """The trajectory of a cell of run ``uid``, for every route that shows one."""
+    if by == "batch" and points is None and width is None:
+        points = POINTS
+    with rooms.database.read() as connection:
+        run = runs.get(connection, uid)
+        chosen = chosen_output(run, output, label)
+        if chosen.labels:
+            raise InvalidError("label_needed", "Each label of this output has a matrix of its own; name one", "label")
+        pair = [_index(name, chosen.class_names, field) for name, field in ((true, "true"), (predicted, "predicted"))]
+        covered = spans.of_run(connection, run, split) if by == "epoch" else None
+        last = run["steps"].get(split, 0)
+        starts, stops, epochs = stretches(covered, last, start, stop, points, width, MAX_VALUES, pyramid.LEAF)
+        first = 2 * chosen.label if chosen.label is not None else 0
+        counted = stored.fetch(connection, rooms.blocks, run, chosen.index, split, starts, stops)
+        summed = classes.fetch(connection, rooms.blocks, run, chosen.index, split, starts, stops)
+    support, _, _ = summed.sums(np.array([first + pair[0]]))
+    count = counted.counts(first + pair[0], first + pair[1])
+    names = [chosen.class_names[index] for index in pair]
+    return CellCurve(split, names[0], names[1], starts, stops, epochs, count, support[0])
+
+
+def _index(name: str, class_names: tuple[str, ...], field: str) -> int:
+    if name in class_names:
+        return class_names.index(name)
+    if name.isdecimal() and int(name) < len(class_names):
+        return int(name)
+    raise NotFoundError(
+        "unknown_class", f"There is no class {name!r}; name one, or give its index, 0 to {len(class_names) - 1}", field
+    )

@@ -1,0 +1,132 @@
+"""One cell of the matrix in many windows: how often one class was taken for another, exact to the last count.
+
+Whole nodes come first, the widest before the others, then leaves, of which every step is known apart, then the tail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from epochscope_server.analysis.rates import Whole
+from epochscope_server.store import confusion, pyramid, windows
+from epochscope_server.store.blobs import Shelf
+from epochscope_server.store.cache import Blocks
+from epochscope_server.store.formats import leaf
+from epochscope_server.store.formats.counts import Columns
+from epochscope_server.store.windows import Runs
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one pyramid has of the windows: of each level above the leaves whole nodes, and steps in leaves."""
+
+    classes: int
+    levels: list[int]
+    nodes: list[Runs]
+    steps: Runs
+    shelf: Shelf[Columns | bytes]
+    ranges: list[tuple[int, int, int]]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """All that the counts of one cell in windows ``[start, stop)``, int64 [P], are made of."""
+
+    source: confusion.Source
+    start: Whole
+    stop: Whole
+    parts: list[_Part]
+
+    def counts(self, true: int, predicted: int) -> Whole:
+        """How often class ``true`` was taken for ``predicted`` in each window, int64 [P]."""
+        found = np.zeros(len(self.start), np.int64)
+        for part in self.parts:
+            if max(true, predicted) < part.classes:
+                _add(found, part, true, predicted)
+        if len(self.start):
+            waiting = self.source.waiting(int(self.start.min()), int(self.stop.max()))
+            here = (waiting.true == true) & (waiting.predicted == predicted)
+            every = Runs(self.start, self.stop, np.arange(len(self.start)))
+            _add_steps(found, waiting.step[here], waiting.count[here], every)
+        return found
+
+
+def fetch(
+    connection: sa.Connection,
+    blocks: Blocks,
+    run: Mapping[str, Any],
+    output_id: int,
+    split: str,
+    start: Whole,
+    stop: Whole,
+) -> Trajectory:
+    """What the counts of a cell in windows ``[start, stop)`` are made of; they ascend and do not overlap."""
+    source = confusion.source(connection, run, output_id, split)
+    parts = []
+    for piece in source.pieces:
+        first = np.maximum(start, piece.start)
+        end = stop if piece.stop is None else np.minimum(stop, piece.stop)
+        for one in source.pyramids:
+            if one.attempt == piece.attempt:
+                here = Runs(first, np.minimum(end, one.sealed_to), np.arange(len(start)))
+                parts.append(_fetch(connection, blocks, source, one, here))
+    return Trajectory(source, start, stop, parts)
+
+
+def _fetch(
+    connection: sa.Connection, blocks: Blocks, source: confusion.Source, one: confusion.Pyramid, here: Runs
+) -> _Part:
+    widest = max(int((here.hi - here.lo).max()) if len(here.lo) else 0, 0)
+    levels = [level for level in range(pyramid.TOP, 0, -1) if pyramid.width(level) <= min(widest, one.sealed_to)]
+    there = [(pyramid.width(level), one.sealed_to // pyramid.width(level)) for level in levels]
+    nodes, steps = windows.cut(here.lo, here.hi, there)
+    ranges = [(level, lo, hi) for level, runs in zip(levels, nodes, strict=True) for lo, hi in windows.ranges(runs)] + [
+        (0, lo, hi) for lo, hi in windows.ranges(steps, pyramid.LEAF)
+    ]
+    shelf = confusion.shelf_of(blocks, source.run, one.counts_id)
+    if ranges:
+        shelf.fetch(connection, ranges)
+    return _Part(one.classes, levels, nodes, steps, shelf, ranges)
+
+
+def _add(found: Whole, part: _Part, true: int, predicted: int) -> None:
+    cell = true * part.classes + predicted
+    owners = {
+        (level, idx): owner
+        for level, runs in zip(part.levels, part.nodes, strict=True)
+        for idx, owner in zip(*(column.tolist() for column in runs.each()), strict=True)
+    }
+    for level, idx in part.shelf.places(part.ranges):
+        opened = part.shelf.at(level, idx)
+        if isinstance(opened, Columns):
+            found[owners[level, idx]] += _of_cells(opened, cell, cell + 1)[1].sum()
+        elif opened is not None:
+            held = leaf.open_leaf(opened)
+            columns, first = (held.hits, true) if true == predicted else (held.misses, cell)
+            step, count = _of_cells(columns, first * pyramid.LEAF, (first + 1) * pyramid.LEAF)
+            _add_steps(found, step % pyramid.LEAF + idx * pyramid.LEAF, count, part.steps)
+
+
+def _of_cells(columns: Columns, lo: int, hi: int) -> tuple[Whole, Whole]:
+    """The cells from ``lo`` to ``hi - 1`` that are there, and their counts."""
+    if columns.cell is None:
+        at, cell = slice(lo, hi), np.arange(lo, hi)
+    else:
+        at = slice(*np.searchsorted(columns.cell, (lo, hi)).tolist())
+        cell = columns.cell[at]
+    count = columns.low[at].astype(np.int64)
+    high = (columns.exception >= at.start) & (columns.exception < at.stop)
+    count[columns.exception[high] - at.start] += columns.high[high]
+    return cell, count
+
+
+def _add_steps(found: Whole, step: Whole, count: Whole, steps: Runs) -> None:
+    if len(step) and len(steps.lo):
+        at = np.searchsorted(steps.lo, step, side="right") - 1
+        inside = (at >= 0) & (step < steps.hi[at])
+        np.add.at(found, steps.owner[at[inside]], count[inside])
