@@ -149,7 +149,10 @@ def _placed(
         return Cuts(nowhere, nowhere, nowhere, nowhere, np.zeros(0))
     k, m = summed(tp), summed(support)
     at = place[:, None] + np.arange(-REACH * width, REACH * width + 1)
-    inside = (at > before[:, None]) & (at < after[:, None])
+    # Two neighbours may come closer, but each stays on its side of the middle between them.
+    lowest = np.where(before > 0, (before + place) // 2 + 1, 1)
+    highest = np.where(after < windows, (place + after) // 2, windows - 1)
+    inside = (at >= lowest[:, None]) & (at <= highest[:, None])
     at = np.clip(at, 0, windows)
     each = row[:, None]
     left = _cost(*((sums[each, at] - sums[each, before[:, None]]).astype(np.float64) for sums in (k, m)))

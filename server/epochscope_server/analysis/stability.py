@@ -33,23 +33,21 @@ class Stability:
 
     @property
     def order(self) -> Whole:
-        """Classes from the largest certified drop to the surest that nothing fell, int64 [N]; classes not seen last."""
+        """Classes from the largest likely drop to the least, int64 [N]; classes not seen last."""
         seen = self.curves.support.sum(axis=1) > 0
-        return np.lexsort((-self.drops.margin, -self.drops.drop, ~seen)).astype(np.int64)
+        return np.lexsort((-self.drops.likely, ~seen)).astype(np.int64)
 
 
 def windows_for(classes: int) -> int:
     """Into how many windows a run is best cut for this analysis: as fine as a tenth of a second allows."""
-    return max(64, min(2000, int(10_000 / np.sqrt(max(classes, 1)))))
+    return max(64, min(2000, int(7_000 / np.sqrt(max(classes, 1)))))
 
 
 def stability(curves: ClassCurves, *, labels: bool = False) -> Stability:
     """Analyse the classes of ``curves``; ``labels``: a sample may have several, so nobody knows who was not meant."""
     seen = curves.support
     cut = cuts(curves.tp, seen)
-    since = np.zeros(len(seen), np.int64)
-    np.maximum.at(since, cut.row, cut.last)
-    found = drops(curves.tp, curves.fp, seen, None if labels else seen.sum(axis=0) - seen, since=since)
+    found = drops(curves.tp, curves.fp, seen, None if labels else seen.sum(axis=0) - seen, cut)
     return Stability(
         curves,
         recall(curves.tp.sum(axis=1), curves.fn.sum(axis=1)),
