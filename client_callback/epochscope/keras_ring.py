@@ -38,7 +38,9 @@ class Ring:
                     make.join()
                 else:
                     self._make(size)
-        end = self._end.assign_add(tf.stack([length, tf.constant(1, tf.int64)]), read_value=True)[0]
+        # Only after the row: at the end of the data a step begins that has none, and must not count one.
+        with tf.control_dependencies([row]):
+            end = self._end.assign_add(tf.stack([length, tf.constant(1, tf.int64)]), read_value=True)[0]
         # (end - length) + range: a range that starts at a variable would make XLA compile every step anew.
         indices = ((end - length) + tf.range(length)) % self._size
         tf.raw_ops.ResourceScatterUpdate(resource=self._entries.handle, indices=indices, updates=row)

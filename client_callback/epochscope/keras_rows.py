@@ -62,11 +62,13 @@ def _starts(entries: NDArray[np.int64]) -> NDArray[np.int64]:
     if not len(entries):
         return np.empty(0, np.int64)
     length = int(entries[0])
-    if len(entries) % length == 0 and (entries[::length] == length).all():
+    if length > 0 and len(entries) % length == 0 and (entries[::length] == length).all():
         return np.arange(0, len(entries), length)
     starts = []
     position = 0
     while position < len(entries):
+        if entries[position] < 1:
+            raise ValueError(f"the log of the steps has a row of length {entries[position]}")
         starts.append(position)
         position += int(entries[position])
     return np.array(starts, np.int64)

@@ -39,6 +39,7 @@ def batches(start: int, stop: int, size: int) -> list[slice]:
 
 TRAIN = batches(0, SAMPLES, BATCH)
 VALIDATION = batches(SAMPLES, SAMPLES + VAL, VAL_BATCH)
+FIXED = 10  # samples in each batch, none left over
 SPLIT = 35  # of the 50 samples, where 0.3 of them are for validation
 
 
@@ -118,6 +119,14 @@ def pipeline() -> Any:
     return data.filter(lambda x, y: True)  # now nobody knows its length
 
 
+def pipeline_of_fixed_batches() -> Any:
+    """Of unknown length, too; its end comes when a step has already begun, which here knows the size of its row."""
+    import tensorflow as tf
+
+    data = tf.data.Dataset.from_tensor_slices((X[:SAMPLES], Y[:SAMPLES])).batch(FIXED, drop_remainder=True)
+    return data.filter(lambda x, y: True)
+
+
 ARRAYS = {"x": X[:SAMPLES], "y": Y[:SAMPLES], "batch_size": BATCH}
 BESIDE = {"validation_data": (X[SAMPLES:], Y[SAMPLES:]), "validation_batch_size": VAL_BATCH}
 
@@ -126,6 +135,12 @@ FEEDS: dict[str, Callable[[], Told]] = {
     "generator": lambda: ({"x": generator(), "steps_per_epoch": 4}, TRAIN, [], []),
     "PyDataset": lambda: ({"x": py_dataset()}, TRAIN, [], []),
     "tf.data of unknown length": lambda: ({"x": pipeline()}, TRAIN, [], []),
+    "tf.data of unknown length in fixed batches": lambda: (
+        {"x": pipeline_of_fixed_batches()},
+        batches(0, SAMPLES, FIXED),
+        [],
+        [],
+    ),
     "validation_split": lambda: (
         {**ARRAYS, "validation_split": 0.3, "validation_batch_size": VAL_BATCH},
         batches(0, SPLIT, BATCH),
