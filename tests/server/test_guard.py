@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -60,6 +61,56 @@ def test_any_other_host_is_refused(service: Service, host: str, path: str) -> No
 
 def test_a_request_without_a_host_is_refused(service: Service) -> None:
     assert raw(service, "GET / HTTP/1.0").startswith("HTTP/1.1 400")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "GET http://127.0.0.1/ HTTP/1.1\nHost: 127.0.0.1",
+        "GET http://evil.example/ HTTP/1.1\nHost: 127.0.0.1",
+        "GET evil HTTP/1.1\nHost: 127.0.0.1",
+        "OPTIONS * HTTP/1.1\nHost: 127.0.0.1",
+        "CONNECT 127.0.0.1:80 HTTP/1.1\nHost: 127.0.0.1",
+        "POST / HTTP/1.1\nHost: 127.0.0.1\nContent-Length: 1\nContent-Length: 2",
+        "POST / HTTP/1.1\nHost: 127.0.0.1\nContent-Length: 2\nTransfer-Encoding: chunked",
+        "POST / HTTP/1.1\nHost: 127.0.0.1\nTransfer-Encoding: chunked\nContent-Length: 2",
+        "POST / HTTP/1.1\nHost: 127.0.0.1\nContent-Length: +2",
+        "POST / HTTP/1.1\nHost: 127.0.0.1\nContent-Length: 2, 2",
+        "POST / HTTP/1.1\nHost: 127.0.0.1\nTransfer-Encoding: gzip",
+        "GET / HTTP/1.1\nHost: 127.0.0.1\nOdd name: x",
+        "GET / HTTP/1.1\nHost : 127.0.0.1",
+        "GET / HTTP/1.1\nHost: 127.0.0.1\n folded: x",
+        "GET / HTTP/1.1\nHost: 127.0.0.1\nX: a\0b",
+        "GET / HTTP/3.7\nHost: 127.0.0.1",
+        "GET / \nHost: 127.0.0.1",
+        "\x16\x03\x01\x02\0\x01\0\x01",
+    ],
+)
+def test_what_two_readers_could_understand_differently_is_refused(service: Service, lines: str) -> None:
+    answer = raw(service, lines)
+    assert answer.startswith("HTTP/1.1 400"), answer
+    assert answer.count("HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("filler", ["X: " + "x" * 17_000, "\n".join(f"X{number}: x" for number in range(2500))])
+def test_a_head_without_an_end_is_cut_off(service: Service, filler: str) -> None:
+    assert raw(service, f"GET / HTTP/1.1\nHost: 127.0.0.1\n{filler}").startswith("HTTP/1.1 400")
+    port = urlsplit(service.url).port or 0
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
+        sent = 0
+        try:
+            while sent < 1_000_000:
+                sent += connection.send(b"x" * 10_000)
+                time.sleep(0.001)
+        except OSError:
+            return
+    pytest.fail("a megabyte of head was taken")
+
+
+def test_a_head_near_the_limit_is_read(service: Service) -> None:
+    line = f"GET /api/v1/health HTTP/1.1\nHost: 127.0.0.1\nConnection: close\nX: {'x' * 15_000}"
+    assert raw(service, line).startswith("HTTP/1.1 200")
 
 
 FOREIGN = [

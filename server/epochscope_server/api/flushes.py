@@ -67,9 +67,8 @@ class FlushDoor:
         if known is None:
             await self._app(scope, receive, send)
             return
-        answer: Response
         try:
-            answer = await _take(self._rooms, known[1], known[2], Headers(scope=scope), receive)
+            answer: Response = await _take(self._rooms, known[1], known[2], Headers(scope=scope), receive)
         except Exception as error:
             answer = refused(error)
         await answer(scope, receive, send)

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from epochscope_server.errors import BusyError, InvalidError, PublicError, StartError
+from epochscope_server.store.engines import COMMON
 from epochscope_server.store.schema import metadata
 
 OLDEST = 15  # the oldest major version that its makers still maintain
@@ -51,7 +52,7 @@ class Postgres:
         address = _address(url)
         self.place = place(url)
         self._user = address.username or "its user"
-        options: dict[str, Any] = {"connect_args": _CONNECT, "pool_timeout": 5, "hide_parameters": True}
+        options: dict[str, Any] = {"connect_args": _CONNECT, "pool_timeout": 5, **COMMON}
         try:
             self.writer = sa.create_engine(address, pool_size=1, max_overflow=1, **options)
             # A read is one state of the store, however many statements it takes.

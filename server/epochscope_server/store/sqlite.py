@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from epochscope_server.errors import BusyError, PublicError, StartError
+from epochscope_server.store.engines import COMMON
 
 FILE = "epochscope.db"
 MOUNTS = Path("/proc/self/mounts")
@@ -135,7 +136,7 @@ def _engine(path: Path, mode: str, begin: str, pool_size: int) -> sa.Engine:
         connect_args={"timeout": 5, "check_same_thread": False},
         pool_size=pool_size,
         max_overflow=32,
-        hide_parameters=True,  # blobs have no place in a log
+        **COMMON,
     )
 
     @sa.event.listens_for(engine, "connect")
