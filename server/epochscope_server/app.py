@@ -9,7 +9,19 @@ from epochscope import __version__
 from epochscope_web import STATIC
 from fastapi import APIRouter, FastAPI
 
-from epochscope_server.api import cell, classes, compare, confusion, figures, flushes, health, live, runs, series
+from epochscope_server.api import (
+    cell,
+    classes,
+    compare,
+    confusion,
+    figures,
+    flushes,
+    health,
+    live,
+    runs,
+    series,
+    stability,
+)
 from epochscope_server.api.answer import add_error_handlers
 from epochscope_server.api.fresh import NotModifiedError, not_modified
 from epochscope_server.api.rooms import Rooms
@@ -55,7 +67,7 @@ def create_app(settings: Settings) -> App:
     )
     rooms = app.state.rooms = Rooms(database, writer, live.Pulse(), sealer)
     v1 = APIRouter(prefix="/api/v1")
-    for noun in (health, runs, flushes, series, confusion, classes, cell, compare, figures, live):
+    for noun in (health, runs, flushes, series, confusion, classes, cell, stability, compare, figures, live):
         v1.include_router(noun.router)
     app.include_router(v1)
     app.include_router(pages(STATIC))

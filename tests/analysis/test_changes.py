@@ -135,8 +135,8 @@ def test_events_within_the_change_or_just_beside_it_are_near() -> None:
 
 
 def test_a_number_that_jumps_is_an_event_and_one_that_glides_is_none() -> None:
-    rates = [0.1, 0.099, 0.098, 0.0098, 0.0097]
-    (jump,) = jumps([1, 2, 3, 4, 5], rates, "learning_rate", "learning rate", 1.25)
+    rates = np.array([0.1, 0.099, 0.098, 0.0098, 0.0097])
+    (jump,) = jumps(np.arange(1, 6), rates, "learning_rate", "learning rate", 1.25)
     assert (jump.step, jump.says) == (4, "learning rate 0.098 → 0.0098")
 
 

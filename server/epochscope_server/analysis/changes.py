@@ -13,14 +13,14 @@ everything by its name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from epochscope_server.analysis.blocks import summed
-from epochscope_server.analysis.rates import Whole
+from epochscope_server.analysis.rates import Numbers, Whole
 from epochscope_server.analysis.segments import Cuts
 
 SHIFT = 1.5  # times: by so much a class's share of the samples must change to be worth a word
@@ -217,10 +217,16 @@ def near(change: Change, events: Iterable[Event], margin: int) -> Change:
     return replace(change, near=there)
 
 
-def jumps(steps: Sequence[int], values: Sequence[float], what: str, name: str, factor: float) -> list[Event]:
-    """Events where a recorded number (a learning rate, a class weight) changes by ``factor`` or more at once."""
-    found = []
-    for step, old, new in zip(steps[1:], values, values[1:], strict=False):
-        if old > 0 and new > 0 and max(old, new) >= factor * min(old, new):
-            found.append(Event(int(step), what, f"{name} {old:.3g} → {new:.3g}"))
-    return found
+def jumps(steps: Whole, values: Numbers, what: str, name: str, factor: float) -> list[Event]:
+    """Events where a recorded number (a learning rate, a class weight) changes by ``factor`` or more at once.
+
+    Args:
+        steps, values: int64 and float64 [P], in order of steps.
+    """
+    old, new = values[:-1], values[1:]
+    with np.errstate(invalid="ignore"):
+        sudden = (old > 0) & (new > 0) & (np.maximum(old, new) >= factor * np.minimum(old, new))
+    return [
+        Event(int(steps[at + 1]), what, f"{name} {values[at]:.3g} → {values[at + 1]:.3g}")
+        for at in np.flatnonzero(sudden)
+    ]
