@@ -45,7 +45,8 @@ def told(service: Service, batches: list[tuple[Any, Any]], tmp_path_factory: pyt
             run.confusion(step, labels, guesses)
         for epoch in range(1, 5):
             run.span("train", epoch, (epoch - 1) * EPOCH + 1, epoch * EPOCH + 1)
-            run.log(epoch, by="epoch", **{"class_weight/eel": 1.0 if epoch < 3 else 2.0})
+            weights: dict[str, Any] = {"class_weight/eel": 1.0 if epoch < 3 else 2.0}
+            run.log(epoch, by="epoch", **weights)
     return lambda **query: service.get(f"/runs/{run.id}/stability", **query)
 
 
@@ -122,7 +123,8 @@ def test_an_epochs_border_and_a_class_weight_are_near_where_they_are(service: Se
             run.confusion(step, labels, guesses)
         for epoch in (1, 2):
             run.span("train", epoch, 80 * epoch - 79, 80 * epoch + 1)
-            run.log(epoch, by="epoch", **{"class_weight/dog": 2.0 / epoch, "class_weight/cat": float(epoch)})
+            weights: dict[str, Any] = {"class_weight/dog": 2.0 / epoch, "class_weight/cat": float(epoch)}
+            run.log(epoch, by="epoch", **weights)
     answer = service.get(f"/runs/{run.id}/stability")
     (drop,) = of(answer, "dog")["changes"]
     assert [event["says"] for event in drop["near"]] == ["epoch 2 begins", "weight of dog 2 → 1"]
