@@ -14,10 +14,12 @@ import sys
 import threading
 import time
 
+import msgspec
+
 from epochscope import wire
 from epochscope.recording import Contents, Recording
 from epochscope.sender import Delivery, State
-from epochscope.spool import Spool
+from epochscope.spool import DROPPED, LOST, THINNED, Spool
 
 GATHER_S = 1.0
 HEARTBEAT_S = 5.0
@@ -46,8 +48,10 @@ class Flusher:
         self._hurry_until = 0.0  # time.monotonic(): someone waits for the service to have everything
         self._ended = False  # the last flush is spooled
         self._info: wire.RunInfo | None = None
-        self._owed = Contents()  # words of flushes for which there was no room
+        self._owed = Contents()  # of flushes for which there was no room: all but numbers by batch
         self._dropped = 0
+        self._told_missing: dict[str, str] = {}  # to the service, in the run's environment
+        self._told_lost = self._told_thinned = False  # to the person
         self._gathered_at = 0.0
         self._sent_at = 0.0
         self._told_trouble = False
@@ -93,6 +97,12 @@ class Flusher:
         if lost:
             say(f"{lost:,} updates could be neither sent nor saved; they are lost")
 
+    def forked(self) -> None:
+        """This is a copy in a forked child: it records nothing, and lets go of what is the parent's."""
+        self.recording.silence()
+        self._spool.let_go()
+        self._delivery.connection.let_go()
+
     def _hasten(self) -> None:
         self._wake.set()
 
@@ -124,7 +134,9 @@ class Flusher:
             self._wake.clear()
             self._gathered_at = now
             self._gather()
+        self._spool.tend(now=self._ended)
         self._deliver(hurry)
+        self._tell_trouble()
         if self._delivery.state is State.GONE or (self._ended and not len(self._spool)):
             return True
         if hurry and (self._delivery.hopeless or not len(self._spool)):
@@ -147,26 +159,42 @@ class Flusher:
         while not self._ended and (contents := self.recording.take()) is not None:
             self._keep(contents)
         quiet = not len(self._spool) and time.monotonic() - self._sent_at >= HEARTBEAT_S
-        if self._owed != Contents() or (quiet and not self._ended):
+        # What is missing is told when all the rest has arrived; at the end it goes with the end.
+        missing = not len(self._spool) and self._missing() != self._told_missing
+        if self._owed != Contents() or ((quiet or missing) and not self._ended):
             self._keep(Contents())
-        self._tell_trouble()
+
+    def _missing(self) -> dict[str, str]:
+        """What did not reach the service and never will, as entries of the run's environment."""
+        counts = {
+            LOST: self._spool.lost,
+            THINNED: self._spool.thinned,
+            DROPPED: self._dropped + self.recording.dropped,
+        }
+        return {name: f"{count:,}" for name, count in counts.items() if count}
 
     def _keep(self, contents: Contents) -> None:
-        """Spools one flush. Where there is no room its numbers are dropped, never its words."""
+        """Spools one flush. Where there is no room its numbers by batch are dropped, never the rest."""
         if contents.info is not None:
             self._info = contents.info
             self._spool.keep_meta(contents.info)
         owed, self._owed = self._owed, Contents()
         contents.info = contents.info or owed.info
         contents.spans = owed.spans + contents.spans
+        contents.series = owed.series + contents.series
         contents.end = contents.end or owed.end
+        missing = self._missing()
+        if self._info is not None and missing and (contents.info or contents.end or not len(self._spool)):
+            environment = {**self._info.environment, **missing}
+            contents.info = msgspec.structs.replace(contents.info or self._info, environment=environment)
+        first = self._spool.next_seq == 1
         flush = wire.Flush(
             version=wire.VERSION,
             run=self._spool.meta.run,
             stream=self._spool.meta.stream,
             seq=self._spool.next_seq,
             sent_ms=int(time.time() * 1000),
-            info=self._info if self._spool.next_seq == 1 else contents.info,
+            info=contents.info or (self._info if first else None),
             series=contents.series,
             confusion=contents.confusion,
             spans=contents.spans,
@@ -175,9 +203,12 @@ class Flusher:
         )
         if self._spool.put(wire.encode(flush)):
             self._ended = contents.end is not None
+            if contents.info is not None:
+                self._told_missing = missing
         else:
-            self._owed = Contents(info=contents.info, spans=contents.spans, end=contents.end)
-            self._dropped += contents.points()
+            kept = [series for series in contents.series if series.by != "batch"]
+            self._owed = Contents(contents.info, kept, [], contents.spans, contents.end)
+            self._dropped += contents.points() - self._owed.points()
 
     def _deliver(self, hurry: bool) -> None:
         while len(self._spool) and (hurry or time.monotonic() >= self._delivery.try_again_at):
@@ -197,10 +228,19 @@ class Flusher:
             say(f"{self._spool.root} can be written again{lost}")
         elif trouble is not None and not self._told_trouble:
             say(f"cannot save updates in {self._spool.root} ({trouble}); keeping the last 16 MiB in memory")
-        elif self._dropped and not self._told_dropped:
-            say("the memory for unsent updates is full; what is recorded from now on is dropped and counted")
+        elif (self._dropped or self.recording.dropped) and not self._told_dropped:
+            say("the memory for unsent updates is full; numbers by batch recorded from now on are dropped and counted")
             self._told_dropped = True
         self._told_trouble = trouble is not None
+        if self._spool.thinned and not self._told_thinned:
+            say(
+                "the backlog has reached its bound: of the oldest values by batch one of two is kept; "
+                "values by epoch and confusion counts are kept whole"
+            )
+            self._told_thinned = True
+        if self._spool.lost and not self._told_lost:
+            say(f"saved updates in {self._spool.folder} were damaged and are lost; everything else goes on")
+            self._told_lost = True
 
     _told_dropped = False
 
@@ -215,4 +255,12 @@ def _at_exit() -> None:
             flusher.tell_backlog()
 
 
+def _in_child() -> None:
+    for flusher in list(_living):
+        flusher.forked()
+    _living.clear()
+
+
 atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

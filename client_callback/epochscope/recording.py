@@ -1,7 +1,8 @@
 """What a run has recorded since its last flush: training appends, the flusher takes it away and packs it.
 
 Appending costs one ``deque.append`` and takes no lock, so that a training loop never waits for the disk or the
-network. Counting codes into sparse cells and packing columns happens in the flusher's thread.
+network. Counting codes into sparse cells and packing columns happens in the flusher's thread. When that can't keep up
+(a disk that hangs), what waits is bounded: past the bound numbers by batch are dropped and counted.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from epochscope import wire
 FLUSH_BYTES = 512 * 1024  # stays under the 1 MiB that reverse proxies take unasked
 WAKE_BATCHES = 64  # so many gathered batches are worth a flush before its time
 
+VALUES_LIMIT = 16 * 1024**2  # bytes that may wait, before values by batch are dropped
+CODES_LIMIT = 64 * 1024**2  # bytes that may wait, before confusion counts are
+
+_ITEM_BYTES = 600  # of an item, besides its numbers
 _CODES_AT_ONCE = 16_384  # longer pieces are cut: counts given twice for a step add up
 
 
@@ -58,6 +63,9 @@ class _Codes:
     codes: NDArray[np.int64]  # [sum of lengths], true * classes + predicted
     times: NDArray[np.int64] | None = None  # [sum of lengths], how many samples each stands for; None: one
 
+    def numbers(self) -> int:
+        return 2 * len(self.steps) + len(self.codes) * (1 if self.times is None else 2)
+
 
 class Recording:
     """A queue with one writing end (training) and one reading end (the flusher)."""
@@ -66,9 +74,18 @@ class Recording:
         self._items: deque[_Values | _Codes | wire.RunInfo | wire.Span | wire.End] = deque()
         self._wake = wake
         self._batches = 0
+        self.dropped = 0  # numbers, as Contents counts them
+        # Bytes, roughly; each is written by one end only.
+        self._put_in = 0
+        self._taken = 0
 
     def values(self, key: str, split: wire.Split, by: wire.By, steps: Any, values: Any) -> None:
         """Points of one series: ``steps`` [n] whole numbers, ``values`` [n] numbers."""
+        size = _ITEM_BYTES + 16 * len(steps)
+        if by == "batch" and self._put_in - self._taken + size > VALUES_LIMIT:
+            self.dropped += len(steps)
+            return
+        self._put_in += size
         self._items.append(_Values(key, split, by, steps, values))
 
     def codes(
@@ -87,14 +104,22 @@ class Recording:
         A step without any classified sample has length 0 and stays a step.
         """
         if len(codes) <= _CODES_AT_ONCE:
-            self._items.append(_Codes(output, split, classes, steps, lengths, codes, times))
+            self._append_codes(_Codes(output, split, classes, steps, lengths, codes, times))
             return
         for step, end, length in zip(steps, np.cumsum(lengths), lengths, strict=True):
             for start in range(end - length, max(end, end - length + 1), _CODES_AT_ONCE):
                 part = slice(start, min(start + _CODES_AT_ONCE, end))
                 some = codes[part]
                 many = None if times is None else times[part]
-                self._items.append(_Codes(output, split, classes, np.array([step]), np.array([len(some)]), some, many))
+                self._append_codes(_Codes(output, split, classes, np.array([step]), np.array([len(some)]), some, many))
+
+    def _append_codes(self, codes: _Codes) -> None:
+        size = _ITEM_BYTES + 8 * codes.numbers()
+        if self._put_in - self._taken + size > CODES_LIMIT:
+            self.dropped += len(codes.steps)
+            return
+        self._put_in += size
+        self._items.append(codes)
 
     def info(self, info: wire.RunInfo) -> None:
         self._items.append(info)
@@ -115,6 +140,11 @@ class Recording:
     def __len__(self) -> int:
         return len(self._items)
 
+    def silence(self) -> None:
+        """Records nothing any more, and wakes nobody: in a forked child, where no flusher lives."""
+        self._items = deque(maxlen=0)
+        self._wake = lambda: None
+
     def take(self) -> Contents | None:
         """The oldest of what was recorded, as much as one flush should hold; None when there is nothing."""
         if not self._items:
@@ -128,9 +158,11 @@ class Recording:
             if isinstance(item, _Values):
                 values.setdefault((item.key, item.split, item.by), []).append(item)
                 size += 16 * len(item.steps)
+                self._taken += _ITEM_BYTES + 16 * len(item.steps)
             elif isinstance(item, _Codes):
                 codes.setdefault((item.output, item.split, item.classes), []).append(item)
                 size += 12 * len(item.steps) + 12 * len(item.codes)  # at most: equal codes become one cell
+                self._taken += _ITEM_BYTES + 8 * item.numbers()
             elif isinstance(item, wire.RunInfo):
                 contents.info = item
             elif isinstance(item, wire.Span):

@@ -6,12 +6,16 @@ stored; the service stores each (run, stream, seq) once, so that sending twice d
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import os
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -111,6 +115,13 @@ class Connection:
             self._connection.close()
             self._connection = None
 
+    def let_go(self) -> None:
+        """Closes the socket without a word: in a forked child, where the parent goes on with it."""
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.sock is not None:
+            with contextlib.suppress(OSError):
+                os.close(connection.sock.detach())
+
     def _exchange(self, path: str, body: bytes) -> Reply:
         connection = self._connection
         if connection is None:
@@ -177,29 +188,29 @@ class Delivery:
     def _react(self, seq: int, body: bytes, reply: Reply) -> bool:
         if reply.status == 200:
             acked = reply.content.get("acked")
-            if isinstance(acked, int) and acked >= seq:
-                self._stored(seq)
+            if type(acked) is int and acked >= seq:  # never believed beyond what this post held
+                self._stored()
                 return True
             self._troubled(f"something else than epochscope answers at {self.connection.url}")
         elif reply.status == 409:
             self._out_of_step(seq, reply)
         elif reply.status in _NEVER:
-            return self._set_aside(seq, body, reply)
+            return self._set_aside(body, reply)
         elif reply.status == 410:
             self.state = State.GONE
             self._say("the run was deleted on the service; nothing more of it is sent")
         elif reply.status in (401, 403, 404, 405, 426):
             self._refused(reply)
         elif reply.status in (429, 503) and reply.retry_after_s is not None:
-            wait = min(reply.retry_after_s, _MAX_RETRY_AFTER_S)
-            self.try_again_at = time.monotonic() + wait * random.uniform(1.0, 1.2)
-            self.state = State.TROUBLED
+            wait = min(reply.retry_after_s, _MAX_RETRY_AFTER_S) * random.uniform(1.0, 1.2)
+            self._back_off(State.TROUBLED)  # a service that always says "at once" is not asked in a loop
+            self.try_again_at = max(self.try_again_at, time.monotonic() + wait)
         else:
             self._troubled(f"{self.connection.url} answers {reply.message}")
         return False
 
-    def _stored(self, seq: int) -> None:
-        self.spool.acknowledged(seq)
+    def _stored(self) -> None:
+        self.spool.acknowledged()
         self.sent += 1
         self._failures = 0
         self.try_again_at = 0.0
@@ -214,17 +225,18 @@ class Delivery:
         if reply.code == "conflict":
             self._say("the service holds other updates under the same numbers; going on as a new stream")
         elif reply.expected is not None and reply.expected < seq:
-            self._say(
-                f"the service has lost updates {reply.expected} to {seq - 1} that it had stored; "
-                "going on as a new stream"
-            )
+            if not self.spool.lost:  # else it is we who lost them, and that was said
+                self._say(
+                    f"the service has lost updates {reply.expected} to {seq - 1} that it had stored; "
+                    "going on as a new stream"
+                )
         else:
             self._troubled(f"{self.connection.url} answers {reply.message}")
             return
         self.spool.renumber()
         self._back_off(State.TROUBLED)
 
-    def _set_aside(self, seq: int, body: bytes, reply: Reply) -> bool:
+    def _set_aside(self, body: bytes, reply: Reply) -> bool:
         """A flush the service will never take. Its number must not be missing, so a thinner one takes it."""
         for thinner in _thinner(body):
             try:
@@ -233,12 +245,12 @@ class Delivery:
                 self._away(error)
                 return False
             if second.status == 200:
-                self.spool.set_aside(seq, body, reply.message)
+                self.spool.set_aside(body, reply.message)
                 self._say(
                     f"the service refused an update: {reply.message}; it lies in {self.spool.folder / 'rejected'}"
                     f" ({self.spool.rejected} so far); everything else goes on"
                 )
-                self._stored(seq)
+                self._stored()
                 return True
             if second.status not in _NEVER:
                 self._troubled(f"{self.connection.url} answers {second.message}")
@@ -294,4 +306,13 @@ def _object(text: bytes) -> dict[str, Any]:
 
 
 def _seconds(header: str | None) -> float | None:
-    return float(header) if header is not None and header.strip().isdigit() else None
+    """How long ``Retry-After`` asks to wait: seconds, or until a date; None if it says neither."""
+    if header is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,18}", header.strip()):
+        return float(header)
+    try:
+        date = parsedate_to_datetime(header)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return max(date.timestamp() - time.time(), 0.0)

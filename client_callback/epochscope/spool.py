@@ -1,48 +1,51 @@
-"""What could not be sent yet, on disk: one file for each encoded flush, until the service has acknowledged it.
+"""What could not be sent yet: the updates of one stream, oldest first, until the service has acknowledged them.
 
-::
-
-    <spool dir>/<run>/<stream>/lock          held (flock) while the writing process lives
-                               meta.json     where to send it, and what the run is
-                               <seq>.flush   not acknowledged yet
-                               rejected/     flushes the service will never take, and why
-
-A file is written beside its name and moved there, so that it is whole or absent. What was written survives the
-death of the process; ``epochscope sync`` sends what an ended process has left.
+They lie on disk (see ``folder``), so that they survive the death of the process; ``epochscope sync`` sends what an
+ended process has left. Where the folder can't be written they wait in memory, up to a bound, and move to disk when it
+can be. A backlog on disk is bounded too: at the bound values by batch are thinned, the oldest first, and counted.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import string
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
-from epochscope import wire
+from epochscope import segments, wire
+from epochscope.folder import Folder
+from epochscope.thinning import Thinning
 
-try:
-    import fcntl
-except ImportError:  # no file locks here: `epochscope sync` must then not run beside a training
-    fcntl = None  # type: ignore[assignment]
-
-DISK_LIMIT = 1024**3  # bytes of one run
+DISK_LIMIT = 1024**3  # bytes of one stream
 MEMORY_LIMIT = 16 * 1024**2  # bytes kept while the folder can't be written
+FREE_SHARE, FREE_BYTES = 0.05, 1024**3  # of the disk, the smaller of the two is left to others
+SYNC_S = 1.0
+# Entries of a run's environment that tell the service what is missing.
+LOST, THINNED, DROPPED = "updates lost to damage", "values thinned", "values dropped"
 _TRY_DISK_AGAIN_S = 30.0
 
 
-class Meta(msgspec.Struct):
-    """What `epochscope sync` must know about a stream."""
+class Meta(msgspec.Struct, omit_defaults=True):
+    """What `epochscope sync` must know about a stream.
+
+    When updates are lost, the service, which takes them without holes, is told the rest as a new stream: ``stream`` is
+    then another than the folder's name, update ``base + 1`` of the folder is its first one, and ``begins`` is what
+    that one says of the run.
+    """
 
     url: str
     run: str
     stream: str
     info: wire.RunInfo | None = None  # the latest said of the run
+    base: int = 0
+    begins: wire.RunInfo | None = None
 
 
 def new_id() -> str:
@@ -70,180 +73,226 @@ class Spool:
     def __init__(self, root: Path, meta: Meta) -> None:
         self.root = root
         self.meta = meta
+        self.stream = meta.stream  # names the folder; what is sent may have become another
         self.next_seq = 1
         self.rejected = 0
+        self.thinned = 0  # values by batch that are gone, because the disk was full
         self.trouble: OSError | None = None  # why the folder can't be written, while it can't
-        self._kept: dict[int, int | bytes] = {}  # seq -> size of its file, or the bytes themselves; in order
-        self._lock: IO[bytes] | None = None
+        self._folder: Folder | None = None
+        self._memory: deque[tuple[int, bytes]] = deque()  # all newer than what lies on disk
+        self._memory_bytes = 0
+        self._on_disk = 0
+        self._head: tuple[int, bytes] | None = None  # the oldest, once it was asked for: as the service may know it
         self._try_disk_at = 0.0
+        self._synced_at = 0.0
 
     @property
     def folder(self) -> Path:
-        return self.root / self.meta.run / self.meta.stream
+        return self.root / self.meta.run / self.stream
+
+    @property
+    def lost(self) -> int:
+        """How many updates were lost to damage on disk."""
+        return self._folder.damaged if self._folder is not None else 0
 
     @classmethod
     def of_ended_process(cls, folder: Path) -> Spool | None:
-        """The spool an ended process has left in ``folder``; None while its process lives, or if it is none."""
-        lock = _lock(folder / "lock", create=False)
-        if lock is None:
+        """The spool an ended process has left in ``folder``; None while its process lives, or if it is none.
+
+        Raises:
+            OSError: the folder can't be read.
+        """
+        found = Folder.left(folder)
+        if found is None:
             return None
         try:
             meta = msgspec.json.decode((folder / "meta.json").read_bytes(), type=Meta)
         except (OSError, msgspec.MsgspecError):
-            lock.close()
+            found.close(remove=False)
             return None
         spool = cls(folder.parent.parent, meta)
-        spool._lock = lock
-        for path in sorted(folder.glob("*.flush")):
-            if path.stem.isdigit():
-                spool._kept[int(path.stem)] = path.stat().st_size
-        spool.next_seq = max(spool._kept, default=0) + 1
+        spool.stream = folder.name
+        spool._folder = found
+        spool._on_disk = len(found)
+        spool.next_seq = found.last + 1
         return spool
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return self._on_disk + len(self._memory)
 
     def in_memory(self) -> int:
         """How many of the flushes the end of the process would take with it."""
-        return sum(isinstance(kept, bytes) for kept in self._kept.values())
+        return len(self._memory)
 
     def put(self, body: bytes) -> bool:
         """Keeps ``body``, the flush ``next_seq``; False if there is room neither on disk nor in memory."""
-        if self._put_on_disk(body):
-            self._kept[self.next_seq] = len(body)
-        elif sum(len(kept) for kept in self._kept.values() if isinstance(kept, bytes)) + len(body) <= MEMORY_LIMIT:
-            self._kept[self.next_seq] = body
-        else:
+        if len(body) > segments.MAX_PAYLOAD:
+            return False
+        self._memory.append((self.next_seq, body))
+        self._memory_bytes += len(body)
+        self._to_disk()
+        if self._memory_bytes > MEMORY_LIMIT:
+            self._memory_bytes -= len(self._memory.pop()[1])
             return False
         self.next_seq += 1
         return True
 
+    def tend(self, now: bool = False) -> None:
+        """What is due once a second: makes the folder safe from a power cut, and tries again to write to it."""
+        self._to_disk()
+        if self._folder is not None and (now or time.monotonic() - self._synced_at >= SYNC_S):
+            self._synced_at = time.monotonic()
+            try:
+                self._folder.sync()
+            except OSError as error:
+                self._in_trouble(error)
+
     def oldest(self) -> tuple[int, bytes] | None:
-        """The flush to send next: its seq and its bytes; None if there is none.
+        """The flush to send next: its seq in ``meta.stream`` and its bytes; None if there is none.
 
         Raises:
-            OSError: the file can't be read.
+            OSError: the file can't be read at present.
         """
-        for seq in self._kept:
-            return seq, self._read(seq)
-        return None
+        if self._head is None:
+            found = self._folder.oldest() if self._folder is not None and self._on_disk else None
+            self._on_disk = len(self._folder) if self._folder is not None else 0
+            if found is None and self._memory:
+                found = self._memory[0]
+            if found is None:
+                return None
+            self._head = found
+        seq, body = self._head
+        number = seq - self.meta.base
+        if self.meta.stream == self.stream and not self.meta.base:
+            return number, body
+        flush = msgspec.structs.replace(unpack(body), stream=self.meta.stream, seq=number)
+        if number == 1 and flush.info is None:
+            flush = msgspec.structs.replace(flush, info=self.meta.begins)
+        return number, wire.encode(flush)
 
-    def acknowledged(self, seq: int) -> None:
-        """Forgets a flush that the service has stored."""
-        if isinstance(self._kept.pop(seq, None), int):
-            with contextlib.suppress(OSError):
-                self._path(seq).unlink()
+    def acknowledged(self) -> None:
+        """Forgets the oldest flush: the service has stored it."""
+        if self._head is None:
+            return
+        (seq, body), self._head = self._head, None
+        if self._memory and self._memory[0][0] == seq:
+            self._memory.popleft()
+            self._memory_bytes -= len(body)
+            if self._folder is not None:
+                self._folder.acknowledge(seq)
+        elif self._folder is not None:
+            self._folder.acknowledge(seq)
+            self._on_disk -= 1
 
-    def set_aside(self, seq: int, body: bytes, reason: str) -> None:
-        """Moves a flush that the service will never take to the folder ``rejected``, with the reason."""
+    def set_aside(self, body: bytes, reason: str) -> None:
+        """Keeps the oldest flush, ``body``, which the service will never take, in the folder ``rejected``, and why."""
         self.rejected += 1
-        with contextlib.suppress(OSError):
-            rejected = self.folder / "rejected"
-            rejected.mkdir(mode=0o700, exist_ok=True)
-            (rejected / f"{seq:012d}.flush").write_bytes(body)
-            (rejected / f"{seq:012d}.txt").write_text(reason + "\n", encoding="utf-8")
-        self.acknowledged(seq)
+        if self._head is not None and self._folder is not None:
+            with contextlib.suppress(OSError):
+                self._folder.set_aside(self._head[0], body, reason)
 
     def keep_meta(self, info: wire.RunInfo | None = None) -> None:
         """Writes ``meta.json``, with the latest ``info`` of the run."""
         if info is not None:
             self.meta.info = info
-        if self._lock is not None:
+        if self._folder is not None:
             with contextlib.suppress(OSError):
-                _write(self.folder / "meta.json", msgspec.json.encode(self.meta))
+                self._folder.write_meta(msgspec.json.encode(self.meta))
 
     def renumber(self) -> None:
-        """Turns what is left into a new stream, numbered from 1, that says again what the run is."""
-        bodies = [self._read(seq) for seq in self._kept]
-        fresh = Spool(self.root, Meta(self.meta.url, self.meta.run, new_id(), self.meta.info))
-        for body in bodies:
-            flush = msgspec.structs.replace(unpack(body), stream=fresh.meta.stream, seq=fresh.next_seq)
-            if flush.seq == 1 and flush.info is None:
-                flush = msgspec.structs.replace(flush, info=self.meta.info)
-            fresh.put(wire.encode(flush))
-        for seq in list(self._kept):
-            self.acknowledged(seq)
-        self.close()
-        fresh.rejected = self.rejected
-        self.__dict__.update(fresh.__dict__)
+        """What is left is a new stream from now on, numbered from 1, that says again what the run is."""
+        head = self.oldest()
+        if head is not None:
+            self.meta.base += head[0] - 1
+        self.meta.stream = new_id()
+        self.meta.begins = self.meta.info
+        if self.lost and self.meta.info is not None:
+            told = {**self.meta.info.environment, LOST: f"{self.lost:,}"}
+            self.meta.begins = msgspec.structs.replace(self.meta.info, environment=told)
+        self.keep_meta()
 
     def discard(self) -> None:
         """Forgets everything: there is nobody left to send it to."""
-        for seq in list(self._kept):
-            self.acknowledged(seq)
+        self._memory.clear()
+        self._memory_bytes = 0
+        self._head = None
+        if self._folder is not None:
+            self._folder.acknowledge(self._folder.last)
+        self._on_disk = 0
 
     def close(self) -> None:
         """Lets go of the folder and removes it if nothing is left in it."""
-        if self._lock is None:
+        if self._folder is not None:
+            self._folder.close(remove=not self._on_disk)
+            self._folder = None
+
+    def let_go(self) -> None:
+        """Closes what is open and writes nothing: in a forked child, the parent goes on with it."""
+        if self._folder is not None:
+            self._folder.let_go()
+            self._folder = None
+
+    def _to_disk(self) -> None:
+        if not self._memory or (self.trouble is not None and time.monotonic() < self._try_disk_at):
             return
-        with contextlib.suppress(OSError):
-            if self.in_memory() == len(self) and not (self.folder / "rejected").exists():
-                for name in ("meta.json", "lock"):
-                    (self.folder / name).unlink(missing_ok=True)
-                self.folder.rmdir()
-                self.folder.parent.rmdir()
-        self._lock.close()
-        self._lock = None
-
-    def _read(self, seq: int) -> bytes:
-        kept = self._kept[seq]
-        return kept if isinstance(kept, bytes) else self._path(seq).read_bytes()
-
-    def _path(self, seq: int) -> Path:
-        return self.folder / f"{seq:012d}.flush"
-
-    def _put_on_disk(self, body: bytes) -> bool:
-        if self.trouble is not None and time.monotonic() < self._try_disk_at:
-            return False
         try:
-            on_disk = sum(kept for kept in self._kept.values() if isinstance(kept, int))
-            if on_disk + len(body) > DISK_LIMIT:
-                raise OSError(f"the backlog has reached its bound of {DISK_LIMIT // 1024**2} MiB")
-            if self._lock is None:
-                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._lock = _lock(self.folder / "lock", create=True)
-                self.keep_meta()
-            _write(self._path(self.next_seq), body)
+            if self._folder is None:
+                self._folder = self._new_folder()
+                self._synced_at = time.monotonic()
+            while self._memory:
+                seq, body = self._memory[0]
+                self._make_room(self._folder, len(body) + segments.OVERHEAD)
+                self._folder.append(seq, body)
+                self._memory.popleft()
+                self._memory_bytes -= len(body)
+                self._on_disk += 1
         except OSError as error:
-            self.trouble = error
-            self._try_disk_at = time.monotonic() + _TRY_DISK_AGAIN_S
-            return False
-        self.trouble = None
-        return True
+            self._in_trouble(error)
+        else:
+            self.trouble = None
+
+    def _new_folder(self) -> Folder:
+        folder = Folder.create(self.folder)
+        try:
+            folder.write_meta(msgspec.json.encode(self.meta))  # without it nobody would know what the folder is
+        except OSError:
+            folder.close(remove=True)
+            raise
+        return folder
+
+    def _in_trouble(self, error: OSError) -> None:
+        self.trouble = error
+        self._try_disk_at = time.monotonic() + _TRY_DISK_AGAIN_S
+
+    def _make_room(self, folder: Folder, size: int) -> None:
+        """Thins the backlog until there is room for ``size`` bytes more.
+
+        Raises:
+            OSError: there is nothing left to thin.
+        """
+        while (why := _too_little(folder.path, folder.size + size, size)) is not None:
+            thinning = Thinning()
+            gained = folder.halve(thinning, spare=self._head[0] if self._head is not None else 0)
+            if gained is None:
+                raise OSError(errno.ENOSPC, why)
+            if gained:
+                self.thinned += thinning.dropped
+
+
+def _too_little(path: Path, total: int, size: int) -> str | None:
+    """Why a backlog may not grow to ``total`` bytes by ``size``; None if it may."""
+    if total > DISK_LIMIT:
+        return f"the backlog has reached its bound of {DISK_LIMIT // 1024**2:,} MiB"
+    if not hasattr(os, "statvfs"):
+        return None
+    disk = os.statvfs(path)
+    left = min(FREE_SHARE * disk.f_blocks * disk.f_frsize, FREE_BYTES)
+    if disk.f_bavail * disk.f_frsize - size < left:
+        return f"less than {left / 1024**2:,.0f} MiB would be left free on the disk"
+    return None
 
 
 def left_behind(root: Path) -> Iterator[Path]:
     """The folders of all streams under ``root``, oldest first."""
     folders = [path.parent for path in root.glob("*/*/meta.json")]
     yield from sorted(folders, key=lambda folder: folder.stat().st_mtime)
-
-
-def _write(path: Path, body: bytes) -> None:
-    beside = path.with_name(path.name + ".tmp")
-    try:
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(handle, "wb") as file:
-            file.write(body)
-        beside.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise
-
-
-def _lock(path: Path, create: bool) -> IO[bytes] | None:
-    """The open, locked file; None if another process holds it, or it is not there and not to be made."""
-    try:
-        handle = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600)
-    except FileNotFoundError:
-        return None
-    file = open(handle, "r+b")  # noqa: SIM115 - held for the life of the spool
-    if fcntl is not None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return None
-        except OSError:
-            pass  # a file system without locks: the folder serves all the same
-    return file

@@ -52,7 +52,12 @@ def synchronise(root: Path, url: str | None, token: str | None, tell: Callable[[
     """
     streams = sent = left = living = 0
     for folder in list(left_behind(root)):
-        spool = Spool.of_ended_process(folder)
+        try:
+            spool = Spool.of_ended_process(folder)
+        except OSError as error:
+            tell(f"{folder} can't be read: {error}")
+            left += 1
+            continue
         if spool is None:
             living += 1
             continue
@@ -91,6 +96,8 @@ def _send(spool: Spool, url: str | None, token: str | None, tell: Callable[[str]
             told_at = time.monotonic()
             tell(f"run {spool.meta.run}: {total - len(spool):,} of {total:,} updates sent")
     delivery.connection.close()
+    if spool.lost:
+        tell(f"run {spool.meta.run}: {spool.lost:,} updates were damaged on disk and are lost")
     if delivery.state is State.GONE:
         spool.discard()
     else:

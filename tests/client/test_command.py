@@ -58,8 +58,7 @@ def test_sync_to_no_address_is_answered(spool_dir: Path, capsys: Console) -> Non
 
     kept = spool.Spool(spool_dir, spool.Meta(f"http://127.0.0.1:{free_port()}", "run00000x", "stream0x"))
     kept.put(wire.encode(wire.Flush(wire.VERSION, "run00000x", "stream0x", 1, 1, info=wire.RunInfo("p", "n", 1))))
-    assert kept._lock is not None
-    kept._lock.close()
+    kept.let_go()  # as the end of its process does
     assert exit_code("sync", "--url", "mailto:me") == 2
     assert "url must look like" in capsys.readouterr().err
     assert exit_code("sync") == 1

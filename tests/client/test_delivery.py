@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from epochscope import Run, flusher, sender, spool, sync, wire
 from listener import Answer, Listener, free_port, lines, until
+from saved import updates
 
 Console = pytest.CaptureFixture[str]
 
@@ -41,16 +42,16 @@ def test_without_a_service_the_training_goes_on_and_one_line_says_so(spool_dir: 
         f"no service at {url}; training goes on, updates are saved in {spool_dir} "
         "and sent when it is back (or by `epochscope sync`)"
     )
-    assert list(spool_dir.rglob("*.flush"))
+    assert updates(spool_dir)
 
 
 def test_what_was_saved_arrives_once_when_the_service_comes(spool_dir: Path, capsys: Console) -> None:
     port = free_port()
     run = Run(url=f"http://127.0.0.1:{port}")
     losses(run, 1, 50)
-    until(lambda: len(list(spool_dir.rglob("*.flush"))) >= 1)
+    until(lambda: len(updates(spool_dir)) >= 1)
     losses(run, 51, 80)
-    until(lambda: len(list(spool_dir.rglob("*.flush"))) >= 2)
+    until(lambda: len(updates(spool_dir)) >= 2)
     listener = Listener(port)
     try:
         losses(run, 81, 100)
@@ -261,8 +262,7 @@ def test_what_an_ended_process_has_left_is_synchronised_once(
     said: list[str] = []
     assert sync.synchronise(spool_dir, listener.url, None, said.append) == 0  # its process (we) still lives
     assert "still run" in said[0]
-    assert kept._lock is not None
-    kept._lock.close()
+    kept.let_go()  # as the end of its process does
     assert sync.synchronise(spool_dir, None, None, said.append) == 3
     assert any(f"no service at {nowhere}; updates stay in {spool_dir}" in line for line in said)
     assert sync.synchronise(spool_dir, listener.url, None, said.append) == 0
@@ -314,8 +314,8 @@ def test_past_the_bound_numbers_are_dropped_and_counted_but_not_words(
 
 def test_the_spool_is_the_owners_alone(spool_dir: Path) -> None:
     run = Run(url=f"http://127.0.0.1:{free_port()}")
-    until(lambda: list(spool_dir.rglob("*.flush")))
-    (flush,) = spool_dir.rglob("*.flush")
-    assert flush.stat().st_mode & 0o777 == 0o600
-    assert flush.parent.stat().st_mode & 0o777 == 0o700
+    until(lambda: updates(spool_dir))
+    (segment,) = spool_dir.rglob("*.seg")
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in segment.parent.iterdir())
+    assert segment.parent.stat().st_mode & 0o777 == segment.parent.parent.stat().st_mode & 0o777 == 0o700
     run.finish()

@@ -62,7 +62,7 @@ def test_what_could_not_be_sent_is_told_at_the_end_and_sent_by_the_command(spool
 
 def test_what_a_killed_process_had_recorded_is_not_lost(listener: Listener, spool_dir: Path) -> None:
     # A first flush may hold the run's description alone.
-    spooled = "any(b'loss' in path.read_bytes() for path in pathlib.Path(run._root).rglob('*.flush'))"
+    spooled = "any(b'loss' in path.read_bytes() for path in pathlib.Path(run._root).rglob('*.seg'))"
     text = f"import pathlib, time\nwhile not {spooled}: time.sleep(0.01)\n"
     done = run_script(text + "os.kill(os.getpid(), signal.SIGKILL)", f"http://127.0.0.1:{free_port()}", spool_dir)
     assert done.returncode == -signal.SIGKILL
