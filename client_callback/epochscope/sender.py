@@ -309,7 +309,7 @@ def _seconds(header: str | None) -> float | None:
     """How long ``Retry-After`` asks to wait: seconds, or until a date; None if it says neither."""
     if header is None:
         return None
-    if re.fullmatch(r"[0-9]{1,18}", header.strip()):
+    if re.fullmatch(r"[0-9]+", header.strip()):
         return float(header)
     try:
         date = parsedate_to_datetime(header)

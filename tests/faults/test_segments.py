@@ -54,6 +54,17 @@ def test_a_flipped_bit_costs_one_update_and_invents_none() -> None:
         flip_costs_one(data, payloads, bit)
 
 
+def test_a_damaged_head_names_no_number() -> None:
+    data, _, _ = written(20, 9)
+    for bit in range(8 * 20):
+        broken = bytearray(data)
+        broken[bit // 8] ^= 1 << bit % 8
+        assert segments.recover(bytes(broken), SALT).damaged == []
+    broken = bytearray(data)
+    broken[25] ^= 1
+    assert segments.recover(bytes(broken), SALT).damaged == [1]
+
+
 @pytest.mark.slow
 def test_each_flipped_bit_of_a_segment_costs_one_update() -> None:
     data, payloads, _ = written(500, 0, 3, 1000, 77, 400)
