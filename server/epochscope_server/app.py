@@ -29,6 +29,7 @@ from epochscope_server.guard import App, Guard
 from epochscope_server.pages import pages
 from epochscope_server.settings import Settings
 from epochscope_server.store.database import Database
+from epochscope_server.store.keeper import Keeper
 from epochscope_server.store.sealer import Sealer
 from epochscope_server.store.writer import Writer
 
@@ -48,10 +49,12 @@ def create_app(settings: Settings) -> App:
     database = Database(settings.data_dir, settings.database, allow_network_folder=settings.allow_network_folder)
     writer = Writer(database)
     sealer = Sealer(database, writer)
+    keeper = Keeper(database, writer)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        keeper.close()
         sealer.close()  # it writes through the writer, and that into the database
         writer.close()
         database.close()
@@ -65,7 +68,7 @@ def create_app(settings: Settings) -> App:
         docs_url=None,  # the page of FastAPI loads its scripts from elsewhere; ours is served by `pages`
         redoc_url=None,
     )
-    rooms = app.state.rooms = Rooms(database, writer, live.Pulse(), sealer)
+    rooms = app.state.rooms = Rooms(database, writer, live.Pulse(), sealer, keeper)
     v1 = APIRouter(prefix="/api/v1")
     for noun in (health, runs, flushes, series, confusion, classes, cell, stability, compare, figures, live):
         v1.include_router(noun.router)

@@ -20,6 +20,7 @@ import uvicorn
 
 from epochscope_server import settings
 from epochscope_server.app import create_app
+from epochscope_server.conditions import Field, conditions, order
 from epochscope_server.errors import StartError
 from epochscope_server.serving import listen, make_server
 from epochscope_server.store.postgres import place
@@ -50,11 +51,27 @@ def add_commands(commands: Any) -> None:
     listing = commands.add_parser(
         "runs",
         help="list the runs that a service keeps",
-        epilog="examples:\n  epochscope runs\n  epochscope runs --project mnist --json",
+        description="List the runs that a service keeps, newest first.",
+        epilog="examples:\n  epochscope runs\n  epochscope runs --project mnist --json\n"
+        "  epochscope runs --where 'params.lr<0.001' --where params.optimizer=adam --sort=-summary.val_macro_f1",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     listing.add_argument("--project", help="only of this project")
-    listing.add_argument("--limit", type=int, default=20, help="how many, newest first (default: 20)")
+    listing.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="only runs that meet it, such as 'params.lr<0.001' or 'summary.val_macro_f1>=0.9', in quotes for the "
+        "shell; given several times, all of them",
+    )
+    listing.add_argument(
+        "--sort",
+        metavar="ORDER",
+        help="created, heard, name, project, params.NAME or summary.NAME; - before it reverses, which is written "
+        "--sort=-summary.val_accuracy (default: -created)",
+    )
+    listing.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
     listing.add_argument("--json", action="store_true", help="the service's answer as it is")
     listing.set_defaults(run=_runs)
     for command in (show, listing):
@@ -110,20 +127,25 @@ def _open(arguments: argparse.Namespace) -> int:
 
 def _runs(arguments: argparse.Namespace) -> int:
     query: dict[str, Any] = {"limit": arguments.limit}
-    if arguments.project:
-        query["project"] = arguments.project
-    answer = _ask(f"{_service(arguments)}/api/v1/runs?{urllib.parse.urlencode(query)}")
+    for name in ("project", "where", "sort"):
+        if given := getattr(arguments, name):
+            query[name] = given
+    answer = _ask(f"{_service(arguments)}/api/v1/runs?{urllib.parse.urlencode(query, doseq=True)}")
     if answer is None:
         return 1
     if arguments.json:
         print(json.dumps(answer, indent=2))
         return 0
+    asked = [condition.field for condition in conditions(arguments.where)]
+    if arguments.sort and isinstance(by := order(arguments.sort).by, Field):
+        asked.append(by)
     for run in answer["runs"]:
         began = time.strftime("%Y-%m-%d %H:%M", time.localtime(run["created_ms"] / 1000))
         steps = run["steps"].get("train", 0)
-        print(f"{run['id']}  {run['status']:<11}  {began}  {steps:>9,} steps  {run['project']} / {run['name']}")
+        values = "".join(f"  {one.name}={run[one.kind].get(one.name, '-')}" for one in dict.fromkeys(asked))
+        print(f"{run['id']}  {run['status']:<11}  {began}  {steps:>9,} steps  {run['project']} / {run['name']}{values}")
     if not answer["runs"]:
-        print("no runs yet")
+        print("no run matches" if arguments.project or arguments.where else "no runs yet")
     return 0
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 from epochscope import wire
+from epochscope_server.api import rooms
+from epochscope_server.api import runs as api
 from epochscope_server.store import runs
 from stage import Service, Training, counted
 
@@ -173,15 +175,18 @@ def test_a_run_that_is_not_heard_of_is_silent_then_lost(
         assert training.get()["status"] == status
 
 
-def test_filters_by_silence_agree_with_the_state_that_is_shown(lone_service: Callable[[], Service]) -> None:
+def test_filters_by_silence_agree_with_the_state_that_is_shown(
+    lone_service: Callable[[], Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
     service = lone_service()
     training = Training(service)
-    training.send(next_in_s=0.1)
-    assert [run["id"] for run in service.get("/runs", status="running")["runs"]] == [training.run]
-    time.sleep(0.5)
-    assert training.get()["status"] == "silent"
-    assert [run["id"] for run in service.get("/runs", status="silent")["runs"]] == [training.run]
-    assert service.get("/runs", status="running,lost")["runs"] == []
+    training.send(next_in_s=5.0)
+    now = rooms.now_ms
+    for later_s, status in ((0, "running"), (16, "silent"), (59, "silent"), (61, "lost")):
+        monkeypatch.setattr(api, "now_ms", lambda later_ms=1000 * later_s: now() + later_ms)
+        assert training.get()["status"] == status
+        for one in ("running", "silent", "lost", "finished"):
+            assert [run["id"] for run in service.get("/runs", status=one)["runs"]] == [training.run] * (one == status)
 
 
 def test_a_store_without_runs_answers_an_empty_list(lone_service: Callable[[], Service]) -> None:

@@ -107,6 +107,19 @@ def test_runs_lists_what_is_there(training: Training) -> None:
     assert f"{training.run}  running" in answer.stdout
 
 
+def test_runs_lists_what_meets_conditions_in_the_order_that_is_asked_for(training: Training) -> None:
+    project = training.run
+    for name, lr in (("low", 0.1), ("high", 0.3), ("out", 0.9)):
+        Training(training.service, info={"project": project, "name": name, "params": {"lr": lr}}).send()
+    command = [*COMMAND, "runs", "--url", training.service.url, "--project", project]
+    where = [*command, "--where", "params.lr<0.5", "--sort=-params.lr"]
+    answer = subprocess.run(where, capture_output=True, text=True, check=True, timeout=60)
+    assert [line.partition(" / ")[2] for line in answer.stdout.splitlines()] == ["high  lr=0.3", "low  lr=0.1"]
+    wrong = subprocess.run([*command, "--where", "lr"], capture_output=True, text=True, check=False, timeout=60)
+    assert wrong.returncode == 1
+    assert "params.lr<0.001" in wrong.stderr
+
+
 def test_runs_says_so_when_no_service_answers() -> None:
     answer = subprocess.run(
         [*COMMAND, "runs", "--url", "http://127.0.0.1:9"], capture_output=True, text=True, check=False, timeout=60

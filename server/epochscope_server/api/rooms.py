@@ -14,6 +14,7 @@ from epochscope_server.api.live import Pulse
 from epochscope_server.errors import InvalidError, NotFoundError
 from epochscope_server.store.cache import Blocks
 from epochscope_server.store.database import Database
+from epochscope_server.store.keeper import Keeper
 from epochscope_server.store.sealer import Sealer
 from epochscope_server.store.writer import Writer
 
@@ -28,6 +29,7 @@ class Rooms:
     writer: Writer
     pulse: Pulse
     sealer: Sealer
+    keeper: Keeper
     blocks: Blocks = field(default_factory=Blocks)
     started_ms: int = field(default_factory=now_ms)
 

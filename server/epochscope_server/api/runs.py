@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from epochscope import wire
@@ -12,12 +11,25 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from epochscope_server.api.answer import ERRORS, Json
 from epochscope_server.api.rooms import InRooms, Rooms, RunId, now_ms
+from epochscope_server.conditions import conditions, order
 from epochscope_server.errors import InvalidError
-from epochscope_server.store import attempts, runs, spans
+from epochscope_server.store import attempts, fields, listing, runs, spans
+from epochscope_server.store.search import Wanted
 
 router = APIRouter(tags=["runs"], responses=ERRORS)
 
 STATUSES = ("running", "stalled", "silent", "lost", "finished", "failed", "interrupted", "terminated")
+
+WHERE = (
+    "a condition on a param or a summary value, such as `params.lr<0.001`, `summary.val_macro_f1>=0.9` or "
+    "`params.optimizer=adam`; given several times, all of them. It compares with `=`, `!=`, `<`, `<=`, `>` or `>=`: "
+    'what looks like a number with numbers, all else with texts, also what stands in double quotes (`"3"`). A name '
+    'with one of `=!<>"` in it is put in double quotes, too. A run that lacks the value, or has NaN, meets no condition'
+)
+SORT = (
+    "created, heard, name, project, a param or a summary value such as `summary.val_accuracy`; - before it reverses. "
+    "Numbers come before texts; runs without a value, or with NaN, come last either way, newest first"
+)
 
 
 class ListedRun(BaseModel):
@@ -60,6 +72,16 @@ class RunPage(BaseModel):
     next: str | None = Field(description="the cursor of the next page, null on the last")
 
 
+class NamedField(BaseModel):
+    name: str
+    kinds: list[str] = Field(description="number, text, or both in different runs")
+
+
+class Fields(BaseModel):
+    params: list[NamedField]
+    summary: list[NamedField]
+
+
 class Amendment(BaseModel):
     """Only what is given changes."""
 
@@ -76,26 +98,37 @@ def list_runs(
     project: Annotated[str | None, Query(description="only of this project")] = None,
     q: Annotated[str | None, Query(description="part of the name, project, group, notes or id", max_length=256)] = None,
     status: Annotated[str | None, Query(description="one state, or several with commas")] = None,
-    tag: Annotated[str | None, Query()] = None,
+    tag: Annotated[list[str] | None, Query(description="a tag; given several times, all of them")] = None,
+    where: Annotated[list[str] | None, Query(description=WHERE, examples=["params.lr<0.001"])] = None,
     archived: Annotated[bool, Query(description="the archived ones instead of the others")] = False,
-    sort: Annotated[str, Query(description="created, heard, name or project; - before it reverses")] = "-created",
-    limit: Annotated[int, Query(ge=1, le=runs.MAX_PAGE)] = 100,
-    cursor: Annotated[str | None, Query(description="next of the page before", max_length=1000)] = None,
+    sort: Annotated[str, Query(description=SORT, max_length=1000)] = "-created",
+    limit: Annotated[int, Query(ge=1, le=listing.MAX_PAGE)] = 100,
+    cursor: Annotated[str | None, Query(description="next of the page before", max_length=4000)] = None,
 ) -> Json:
-    """A page of runs, newest first unless sorted otherwise."""
+    """A page of runs, newest first unless sorted otherwise. A run that is made meanwhile moves none that follow."""
     statuses = status.split(",") if status else []
     if unknown := [name for name in statuses if name not in STATUSES]:
         raise InvalidError("unknown_status", f"{unknown[0]!r} is no state; they are {', '.join(STATUSES)}", "status")
+    wanted = Wanted(order(sort), project, q or "", statuses, tag or (), conditions(where or ()), archived)
     now = now_ms()
     with rooms.database.read() as connection:
-        rows, following = runs.page(
-            connection, project=project, q=q, tag=tag, statuses=statuses, archived=archived, sort=sort,
-            limit=limit, cursor=cursor, now_ms=now, since_ms=rooms.started_ms,
-        )  # fmt: skip
-        ids = [row["id"] for row in rows]
-        tags, epochs = runs.tags(connection, ids), runs.latest_epochs(connection, ids)
-    listed = [_listed(row, rooms, now, tags[row["id"]], epochs.get(row["id"], 0)) for row in rows]
-    return Json({"runs": listed, "next": following})
+        rows, following = listing.page(connection, wanted, limit, cursor, now, rooms.started_ms)
+    return Json({"runs": [_listed(row, rooms, now) for row in rows], "next": following})
+
+
+@router.get("/runs/fields", response_model=Fields)
+def list_fields(
+    rooms: InRooms, project: Annotated[str | None, Query(description="only of runs of this project")] = None
+) -> Json:
+    """The names of params and summary values that runs have, in order, for choosing columns, filters and sorts."""
+    with rooms.database.read() as connection:
+        found = fields.listed(connection, project)
+    return Json(
+        {
+            kind: [{"name": name, "kinds": sorted(there[name])} for name in sorted(there)]
+            for kind, there in found.items()
+        }
+    )
 
 
 @router.get("/runs/{run}", response_model=OneRun)
@@ -120,10 +153,11 @@ async def amend_run(run: RunId, changes: Amendment, rooms: InRooms) -> Json:
 
 @router.delete("/runs/{run}", status_code=200)
 async def delete_run(run: RunId, rooms: InRooms) -> dict[str, str]:
-    """Delete a run and everything that is stored of it, for good."""
+    """Delete a run and everything that is stored of it, for good. It is gone at once, its space a little later."""
     deleted_ms = now_ms()
     change = await asyncio.wrap_future(rooms.writer.submit(lambda connection: runs.delete(connection, run, deleted_ms)))
     rooms.pulse.tell(change)
+    rooms.keeper.wake()
     return {"deleted": run}
 
 
@@ -136,8 +170,7 @@ def _whole(uid: str, rooms: Rooms) -> dict[str, Any]:
         tried = attempts.of_run(connection, row["id"]).told(row["steps"])
     epoch = max((one["epoch"] for one in covered), default=0)
     return {
-        **_listed(row, rooms, now_ms(), tags, epoch),
-        "outputs": row["outputs"],
+        **_listed({**row, "tags": tags, "epoch": epoch, "summary": runs.summary(row["last"])}, rooms, now_ms()),
         "environment": row["environment"],
         "splits": [split for split in ("train", "val", "test") if split in row["steps"]],
         "series": series,
@@ -146,21 +179,6 @@ def _whole(uid: str, rooms: Rooms) -> dict[str, Any]:
     }
 
 
-def _listed(row: runs.Row, rooms: Rooms, now: int, tags: Sequence[str], epoch: int) -> dict[str, Any]:
-    plain = (
-        "project", "name", "reason", "created_ms", "started_ms", "heard_ms", "ended_ms", "params", "notes",
-        "group", "archived", "epochs", "batches_per_epoch", "capture", "rev", "steps",
-    )  # fmt: skip
-    return {
-        "id": row["uid"],
-        "status": runs.status(row, now, rooms.started_ms),
-        **{name: row[name] for name in plain},
-        "tags": list(tags),
-        "epoch": epoch,
-        "summary": {
-            **row["last"].get("batch", {}),
-            **row["last"].get("run", {}),
-            **row["last"].get("epoch", {}),
-        },
-        "outputs": [{"name": output["name"], "classes": len(output["class_names"])} for output in row["outputs"]],
-    }
+def _listed(row: runs.Row, rooms: Rooms, now: int) -> dict[str, Any]:
+    shown = {name: row[name] for name in ListedRun.model_fields if name in row}
+    return {**shown, "id": row["uid"], "status": runs.status(row, now, rooms.started_ms)}

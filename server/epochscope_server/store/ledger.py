@@ -32,11 +32,15 @@ class KnownStream:
 
 @dataclass
 class KnownRun:
-    """A run as it is with the flushes of this commit; ``heard`` is what they say of its state, if any came."""
+    """A run as it is with the flushes of this commit; ``heard`` is what they say of its state, if any came.
+
+    ``same``: what lists show of its last values is what it was.
+    """
 
     row: runs.Row
     streams: dict[str, KnownStream] = field(default_factory=dict)
     heard: dict[str, Any] | None = None
+    same: bool = True
 
     @property
     def id(self) -> int:
@@ -57,7 +61,7 @@ _COLUMNS = (run.c.id, run.c.uid, run.c.rev, run.c.named_by_viewer, run.c.outputs
 _HEARD = run.update().where(run.c.id == sa.bindparam("run_id")).values(
     {name: sa.bindparam(f"new_{name}") for name in (
         "steps", "last", "heard_ms", "next_ms", "status", "reason", "ended_ms", "rev", "change",
-    )}
+    )} | {"indexed": sa.and_(run.c.indexed, sa.bindparam("new_same", type_=sa.Boolean))}
 )  # fmt: skip
 _NEXT = (
     stream.update()
@@ -176,8 +180,9 @@ class Ledger:
             row, state = known.row, known.heard or {}
             changes[row["uid"]] = runs.Change(self._change, row["uid"], row["rev"], state["status"])
             state |= {"steps": row["steps"], "last": row["last"], "rev": row["rev"], "change": self._change}
+            state["same"] = known.same
             rows.append({"run_id": known.id, **{f"new_{name}": value for name, value in state.items()}})
-            known.heard = None
+            known.heard, known.same = None, True
         connection.execute(_HEARD, rows)
         self._new = []
         return changes

@@ -136,6 +136,7 @@ def _note(connection: sa.Connection, ledger: Ledger, known: KnownRun, stream: Kn
     spans.note(connection, known.id, posted.spans, stream.attempts)
     end = posted.end
     row["steps"] = _steps(connection, known, stream.attempts, reached)
+    known.same &= runs.summary(last) == runs.summary(row["last"])
     row["last"] = last
     row["rev"] += 1
     known.heard = {

@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -15,6 +16,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
+    true,
 )
 
 metadata = MetaData(
@@ -55,10 +58,14 @@ run = Table(
     Column("named_by_viewer", Boolean, nullable=False),  # a rename in the browser outlives the callback's word
     Column("rev", BigInteger, nullable=False),  # grows with every flush and every change
     Column("change", BigInteger, nullable=False),  # grows over all runs: the id of a live event
-    Index(None, "project", "created_ms"),
-    Index(None, "created_ms"),
+    # Whether run_value and run_text say what stands here; a run that has just changed is judged by its row instead.
+    Column("indexed", Boolean, nullable=False, server_default=false()),
+    Index(None, "project", "created_ms", "id"),
+    Index(None, "project", "name", "id"),
+    Index(None, "created_ms", "id"),
     Index(None, "change"),
 )
+Index("ix_run_unindexed", run.c.id, sqlite_where=run.c.indexed == false(), postgresql_where=run.c.indexed == false())
 
 run_tag = Table(
     "run_tag",
@@ -68,13 +75,59 @@ run_tag = Table(
     Index(None, "tag"),
 )
 
+# A name of a param or a summary value within a project; kind is "params" or "summary".
+field = Table(
+    "field",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    UniqueConstraint("project", "kind", "name"),
+)
+
+# What params and summary values compare as (see conditions.py): a number or a text, NaN and nothing have no row.
+run_value = Table(
+    "run_value",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True),
+    Column("field_id", BigInteger, primary_key=True),
+    Column("number", Double),
+    Column("text", Text),
+    sqlite_with_rowid=False,
+)
+Index(
+    "ix_run_value_number", run_value.c.field_id, run_value.c.number, run_value.c.run_id,
+    sqlite_where=run_value.c.number.is_not(None), postgresql_where=run_value.c.number.is_not(None),
+)  # fmt: skip
+Index(
+    "ix_run_value_text", run_value.c.field_id, run_value.c.text, run_value.c.run_id,
+    sqlite_where=run_value.c.text.is_not(None), postgresql_where=run_value.c.text.is_not(None),
+)  # fmt: skip
+
+# What a search looks through, case folded.
+run_text = Table(
+    "run_text",
+    metadata,
+    Column("run_id", _Id, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("text", Text, nullable=False),
+)
+
 deleted_run = Table(
     "deleted_run",
     metadata,
     Column("uid", Text, primary_key=True),
     Column("deleted_ms", BigInteger, nullable=False),
     Column("change", BigInteger, nullable=False),
+    Column("run_id", BigInteger),  # unknown of those that schema 0002 deleted
+    # Whether nothing of it is left; until then rows of run_id lie about that belong to no run.
+    Column("cleared", Boolean, nullable=False, server_default=true()),
 )
+Index(
+    "ix_deleted_run_uncleared", deleted_run.c.run_id,
+    sqlite_where=deleted_run.c.cleared == false(), postgresql_where=deleted_run.c.cleared == false(),
+)  # fmt: skip
 
 stream = Table(
     "stream",
@@ -189,4 +242,7 @@ span = Table(
 )
 
 # What a run owns, in the order in which it is deleted.
-OWNED = (flush, count_node, count_marginal, counts, series_chunk, series, span, attempt, stream, run_tag)
+OWNED = (
+    flush, count_node, count_marginal, counts, series_chunk, series, span, attempt, stream,
+    run_tag, run_value, run_text,
+)  # fmt: skip

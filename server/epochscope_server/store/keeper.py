@@ -1,0 +1,115 @@
+"""What is done for the store in the background: changed runs indexed, deleted ones cleared away, free pages given back.
+
+All of it goes through the writer in jobs of a few milliseconds, with rests between them, so that no flush waits long.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from epochscope_server.errors import BusyError
+from epochscope_server.store import fields, removal
+from epochscope_server.store.database import Database
+from epochscope_server.store.schema import run
+from epochscope_server.store.writer import Writer
+
+JOB_S = 0.008  # a job is cut so that it takes about this long
+MOST = 500  # rows, or runs, of one job
+TICK_S = 5.0  # between two looks for something to do
+SHARE = 10  # of the time at most one part in so many, but for what was asked for, such as a deletion
+
+T = TypeVar("T")
+
+_LATEST = sa.select(sa.func.max(run.c.change))
+
+_log = logging.getLogger(__name__)
+
+
+class Pace:
+    """How much one job may do: what fits into JOB_S, as far as the last ones tell."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def took(self, done: int, seconds: float) -> None:
+        if done:
+            fits = int(done * JOB_S / max(seconds, 1e-6))
+            self.size = min(max(fits, 1), 2 * self.size, MOST)
+
+
+class Keeper:
+    """A thread beside ``writer``, to be closed before it."""
+
+    def __init__(self, database: Database, writer: Writer) -> None:
+        self._database, self._writer = database, writer
+        self._indexing, self._clearing, self._freeing = Pace(4), Pace(50), Pace(50)
+        self._seen = 0  # the latest change of all runs at the last look
+        self._bell, self._closing = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, name="epochscope-keeper", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There is something to do now."""
+        self._bell.set()
+
+    def close(self) -> None:
+        """Stop after the job at hand; the next start goes on."""
+        self._closing.set()
+        self._bell.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        pause = 0.0
+        while not self._closing.is_set():
+            self._bell.wait(pause)
+            self._bell.clear()
+            pause = TICK_S
+            try:
+                self._clear()
+                pause = max(TICK_S, SHARE * self._index())
+                self._give_back()
+            except BusyError:
+                pass  # flushes come first; it is tried again
+            except Exception:
+                _log.exception("work in the background failed; it is tried again")
+
+    def _clear(self) -> None:
+        while (run_id := self._read(removal.waiting)) is not None and not self._closing.is_set():
+            self._do(self._clearing, functools.partial(removal.clear, run_id=run_id))
+
+    def _index(self) -> float:
+        """Seconds that it took."""
+        began = time.monotonic()
+        while self._do(self._indexing, fields.index) and not self._closing.is_set():
+            pass
+        return time.monotonic() - began
+
+    def _give_back(self) -> None:
+        """Only while nothing is written: what is written next takes free pages first."""
+        before, self._seen = self._seen, self._read(lambda connection: connection.scalar(_LATEST) or 0)
+        if before == self._seen:
+            while self._do(self._freeing, removal.give_back) and not self._closing.is_set():
+                pass
+
+    def _read(self, question: Callable[[sa.Connection], T]) -> T:
+        with self._database.read() as connection:
+            return question(connection)
+
+    def _do(self, pace: Pace, job: Callable[..., int]) -> int:
+        """Have the writer do a piece of work, then rest as long as it took; returns how much was done."""
+
+        def timed(connection: sa.Connection) -> tuple[int, float]:
+            began = time.perf_counter()
+            return job(connection, most=pace.size), time.perf_counter() - began
+
+        done, seconds = self._writer.submit(timed, changes_runs=False).result()
+        pace.took(done, seconds)
+        self._closing.wait(seconds)
+        return done
