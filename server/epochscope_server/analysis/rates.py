@@ -37,15 +37,38 @@ def wilson(successes: Whole, trials: Whole, z: float = Z95) -> Rate:
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
     JASA 22 (1927), 209-212.
     """
-    k = successes.astype(np.float64)
-    n = np.where(trials > 0, trials, np.nan).astype(np.float64)
-    share = k / n
-    centre = (k + z * z / 2) / (n + z * z)
-    half = z / (n + z * z) * np.sqrt(k * (n - k) / n + z * z / 4)
+    found = Rate(*(np.empty(np.shape(trials)) for _ in range(3)))
+    flat = [part.reshape(-1) for part in (found.value, found.low, found.high)]
+    k, n = np.ravel(successes), np.ravel(trials)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of nothing the share is 0 / 0: NaN, as are its ends
+        for at in range(0, k.size, _BLOCK):
+            block = slice(at, at + _BLOCK)
+            _wilson(k[block], n[block], z, *(part[block] for part in flat))
+    return found
+
+
+_BLOCK = 4096  # numbers at a time: what is in between then stays in the processor's cache, several times faster
+
+
+def _wilson(successes: Whole, trials: Whole, z: float, share: Numbers, low: Numbers, high: Numbers) -> None:
+    k, n = successes.astype(np.float64), trials.astype(np.float64)
+    np.divide(k, n, out=share)
+    np.subtract(n, k, out=high)
+    high *= share
+    high += z * z / 4
+    np.sqrt(high, out=high)
+    high *= z
+    n += z * z
+    high /= n  # half of the interval's width
+    k += z * z / 2
+    k /= n  # its centre
+    np.subtract(k, high, out=low)
+    high += k
     # The formula's ends at k = 0 and k = n are exactly 0 and 1; rounding must not move them past.
-    low = np.where(successes == 0, np.where(np.isnan(n), np.nan, 0.0), np.clip(centre - half, 0, 1))
-    high = np.where(successes == trials, np.where(np.isnan(n), np.nan, 1.0), np.clip(centre + half, 0, 1))
-    return Rate(share, low, high)
+    np.copyto(low, share, where=successes == 0)
+    np.copyto(high, share, where=successes == trials)
+    np.clip(low, 0, None, out=low)
+    np.clip(high, None, 1, out=high)
 
 
 def recall(tp: Whole, fn: Whole) -> Rate:
@@ -66,4 +89,6 @@ def f1(tp: Whole, fp: Whole, fn: Whole) -> Rate:
     arXiv 2309.14621 (2023).
     """
     jaccard = wilson(tp, tp + fp + fn)
-    return Rate(*(2 * part / (1 + part) for part in (jaccard.value, jaccard.low, jaccard.high)))
+    for part in (jaccard.value, jaccard.low, jaccard.high):
+        np.divide(2 * part, 1 + part, out=part)
+    return jaccard

@@ -91,10 +91,14 @@ class Attempts:
 
 def of_run(connection: sa.Connection, run_id: int) -> Attempts:
     found: dict[str, list[_Begun]] = {}
-    chosen = sa.select(table.c.split, table.c.attempt, table.c.start, table.c.started_ms, table.c.last)
-    for split, *rest in connection.execute(chosen.where(table.c.run_id == run_id)):
+    for split, *rest in connection.execute(_OF_RUN, {"of_run": run_id}):
         found.setdefault(split, []).append(_Begun(*rest))
     return Attempts(found)
+
+
+_OF_RUN = sa.select(table.c.split, table.c.attempt, table.c.start, table.c.started_ms, table.c.last).where(
+    table.c.run_id == sa.bindparam("of_run")
+)
 
 
 def of_stream(

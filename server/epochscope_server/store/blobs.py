@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -41,10 +42,9 @@ class Shelf(Generic[T]):
             self._fetch(connection, every[at : at + MOST_RANGES])
 
     def _fetch(self, connection: sa.Connection, ranges: list[Range]) -> None:
-        columns = self._table.c
         if self._blocks.get(self._name) is not None:  # some may be here already; only their revisions are fetched then
             wanted = []
-            for level, idx, written in connection.execute(self._chosen(ranges, columns.written)):
+            for level, idx, written in self._chosen(connection, ranges, "written"):
                 found = self._blocks.get((*self._name, level, idx, written))
                 if found is None:
                     wanted.append((level, idx, idx + 1))
@@ -52,16 +52,11 @@ class Shelf(Generic[T]):
                     self._ready[level, idx] = found
             ranges = _merged(wanted)
         for at in range(0, len(ranges), MOST_RANGES):
-            chosen = self._chosen(ranges[at : at + MOST_RANGES], columns.written, columns.data)
-            for level, idx, written, data in connection.execute(chosen):
+            for level, idx, written, data in self._chosen(connection, ranges[at : at + MOST_RANGES], "written", "data"):
                 self._rows[level, idx] = written, data
 
-    def _chosen(self, ranges: list[Range], *more: sa.Column[Any]) -> sa.Select[Any]:
-        columns = self._table.c
-        places = (sa.and_(columns.level == level, columns.idx >= lo, columns.idx < hi) for level, lo, hi in ranges)
-        return sa.select(columns.level, columns.idx, *more).where(
-            columns.run_id == self._run_id, columns.counts_id == self._counts_id, sa.or_(*places)
-        )
+    def _chosen(self, connection: sa.Connection, ranges: list[Range], *columns: str) -> Iterable[Any]:
+        return chosen(connection, self._table, self._run_id, self._counts_id, ranges, *columns)
 
     def at(self, level: int, idx: int) -> T | None:
         """What was fetched of this place, unpacked; None where there is nothing.
@@ -87,6 +82,32 @@ class Shelf(Generic[T]):
         return sorted(
             place for place in known if any(place[0] == level and lo <= place[1] < hi for level, lo, hi in ranges)
         )
+
+
+def chosen(
+    connection: sa.Connection, table: sa.Table, run_id: int, counts_id: int, ranges: list[Range], *columns: str
+) -> Iterable[Any]:
+    """Level, idx and ``columns`` of the rows of a pyramid in at most ``MOST_RANGES`` ranges."""
+    bound: dict[str, int] = {"of_run": run_id, "of_counts": counts_id}
+    for number, (level, lo, hi) in enumerate(ranges):
+        bound |= {f"level{number}": level, f"lo{number}": lo, f"hi{number}": hi}
+    return connection.execute(_statement(table, len(ranges), columns), bound)
+
+
+@cache
+def _statement(table: sa.Table, ranges: int, columns: tuple[str, ...]) -> sa.Select[Any]:
+    # To put a statement together takes longer than to run it.
+    places = (
+        sa.and_(
+            table.c.level == sa.bindparam(f"level{number}"),
+            table.c.idx >= sa.bindparam(f"lo{number}"),
+            table.c.idx < sa.bindparam(f"hi{number}"),
+        )
+        for number in range(ranges)
+    )
+    return sa.select(table.c.level, table.c.idx, *(table.c[name] for name in columns)).where(
+        table.c.run_id == sa.bindparam("of_run"), table.c.counts_id == sa.bindparam("of_counts"), sa.or_(*places)
+    )
 
 
 def _merged(ranges: list[Range]) -> list[Range]:

@@ -72,18 +72,27 @@ class Source:
 def source(connection: sa.Connection, run: Mapping[str, Any], output_id: int, split: str) -> Source:
     """Where the counts of one output of a run lie."""
     output = msgspec.convert(run["outputs"][output_id], wire.Output)
-    chosen = sa.select(counts.c.counts_id, counts.c.attempt, counts.c.classes, counts.c.sealed_to).where(
-        counts.c.run_id == run["id"], counts.c.output_id == output_id, counts.c.split == split
-    )
+    asked = {"of_run": run["id"], "of_output": output_id, "of_split": split}
     return Source(
         (run["id"], run["uid"]),
         output.name,
         split,
         output.indices,
         attempts.of_run(connection, run["id"]).pieces(split),
-        [Pyramid(*row) for row in connection.execute(chosen.order_by(counts.c.counts_id))],
+        [Pyramid(*row) for row in connection.execute(_PYRAMIDS, asked)],
         tail.of_run(connection, run["id"]),
     )
+
+
+_PYRAMIDS = (
+    sa.select(counts.c.counts_id, counts.c.attempt, counts.c.classes, counts.c.sealed_to)
+    .where(
+        counts.c.run_id == sa.bindparam("of_run"),
+        counts.c.output_id == sa.bindparam("of_output"),
+        counts.c.split == sa.bindparam("of_split"),
+    )
+    .order_by(counts.c.counts_id)
+)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite speaks the same ON C
 from epochscope_server.analysis.confusion import Cells
 from epochscope_server.analysis.rates import Numbers, Whole
 from epochscope_server.store import sealing_counts, sealing_series, tail
+from epochscope_server.store.blobs import MOST_RANGES, chosen
 from epochscope_server.store.schema import (
     count_marginal,
     count_node,
@@ -33,8 +35,7 @@ from epochscope_server.store.schema import (
 )
 
 MOST_FLUSHES = 64  # of one step
-MOST_BYTES = 256 * 1024  # of their bodies; at least one is taken
-MOST_RANGES = 100  # of one query
+MOST_BYTES = 1024 * 1024  # of their bodies; at least one is taken
 
 _log = logging.getLogger(__name__)
 _Pyramid = tuple[int, str, int, int]  # output_id, split, attempt, classes
@@ -160,28 +161,12 @@ def _read_counts(
             for table, ranges, held in zip(
                 (count_node, count_marginal), growth.needs(), (rows.nodes, rows.marginals), strict=True
             ):
-                if ranges:
-                    held |= fetch_blobs(connection, table, step.run_id, row.counts_id, ranges)
+                for at in range(0, len(ranges), MOST_RANGES):
+                    some = ranges[at : at + MOST_RANGES]
+                    rows_there = chosen(connection, table, step.run_id, row.counts_id, some, "data")
+                    held |= {(level, idx): data for level, idx, data in rows_there}
         step.pyramids[key] = growth
         step.there[key] = rows
-
-
-def fetch_blobs(
-    connection: sa.Connection, table: sa.Table, run_id: int, counts_id: int, ranges: Iterable[sealing_counts.Range]
-) -> dict[sealing_counts.Place, bytes]:
-    """The blobs of a pyramid in ranges of places, which do not overlap."""
-    found: dict[sealing_counts.Place, bytes] = {}
-    every = sorted(ranges)
-    for at in range(0, len(every), MOST_RANGES):
-        places = (
-            sa.and_(table.c.level == level, table.c.idx >= lo, table.c.idx < hi)
-            for level, lo, hi in every[at : at + MOST_RANGES]
-        )
-        chosen = sa.select(table.c.level, table.c.idx, table.c.data).where(
-            table.c.run_id == run_id, table.c.counts_id == counts_id, sa.or_(*places)
-        )
-        found |= {(level, idx): data for level, idx, data in connection.execute(chosen)}
-    return found
 
 
 def _read_series(connection: sa.Connection, step: Step, opened: list[tuple[tail.Waiting, wire.Flush]]) -> None:
@@ -230,38 +215,45 @@ def _latest(connection: sa.Connection, run_id: int, lines: Iterable[_Line]) -> d
         by_attempt.setdefault(attempt, []).append(series_id)
     found: dict[_Line, list[sealing_series.Row]] = {}
     for attempt, ids in by_attempt.items():
-        earlier = series_chunk.alias()
-        # The place of the row at which the last ones begin; without one, all of them are the last.
-        begin = (
-            sa.select(earlier.c.idx)
-            .where(
-                earlier.c.run_id == run_id,
-                earlier.c.series_id == series.c.series_id,
-                earlier.c.attempt == attempt,
-                earlier.c.level == 0,
-            )
-            .order_by(earlier.c.idx.desc())
-            .limit(1)
-            .offset(sealing_series.LATEST - 1)
-            .scalar_subquery()
-        )
         for at in range(0, len(ids), 500):
-            chosen = (
-                sa.select(series_chunk.c.series_id, *_ROW)
-                .select_from(series.join(series_chunk, series_chunk.c.series_id == series.c.series_id))
-                .where(
-                    series.c.run_id == run_id,
-                    series.c.series_id.in_(ids[at : at + 500]),
-                    series_chunk.c.run_id == run_id,
-                    series_chunk.c.attempt == attempt,
-                    series_chunk.c.level == 0,
-                    series_chunk.c.idx >= sa.func.coalesce(begin, 0),
-                )
-                .order_by(series_chunk.c.series_id, series_chunk.c.idx)
-            )
-            for series_id, *row in connection.execute(chosen):
+            asked = {"of_run": run_id, "of_attempt": attempt, "of_series": ids[at : at + 500]}
+            for series_id, *row in connection.execute(_LATEST, asked):
                 found.setdefault((series_id, attempt), []).append(sealing_series.Row(*row))
     return found
+
+
+def _latest_statement() -> sa.Select[Any]:
+    earlier = series_chunk.alias()
+    # The place of the row at which the last ones begin; without one, all of them are the last.
+    begin = (
+        sa.select(earlier.c.idx)
+        .where(
+            earlier.c.run_id == sa.bindparam("of_run"),
+            earlier.c.series_id == series.c.series_id,
+            earlier.c.attempt == sa.bindparam("of_attempt"),
+            earlier.c.level == 0,
+        )
+        .order_by(earlier.c.idx.desc())
+        .limit(1)
+        .offset(sealing_series.LATEST - 1)
+        .scalar_subquery()
+    )
+    return (
+        sa.select(series_chunk.c.series_id, *_ROW)
+        .select_from(series.join(series_chunk, series_chunk.c.series_id == series.c.series_id))
+        .where(
+            series.c.run_id == sa.bindparam("of_run"),
+            series.c.series_id.in_(sa.bindparam("of_series", expanding=True)),
+            series_chunk.c.run_id == sa.bindparam("of_run"),
+            series_chunk.c.attempt == sa.bindparam("of_attempt"),
+            series_chunk.c.level == 0,
+            series_chunk.c.idx >= sa.func.coalesce(begin, 0),
+        )
+        .order_by(series_chunk.c.series_id, series_chunk.c.idx)
+    )
+
+
+_LATEST = _latest_statement()
 
 
 class _Shelf:
@@ -359,7 +351,11 @@ def _write_series(connection: sa.Connection, step: Step) -> None:
 
 def _upsert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
     if rows:
-        statement = insert(table)
-        changed = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-        keys = [column.name for column in table.primary_key]
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+        connection.execute(_upserting(table), rows)
+
+
+@cache
+def _upserting(table: sa.Table) -> sa.Insert:
+    statement = insert(table)
+    changed = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=[column.name for column in table.primary_key], set_=changed)

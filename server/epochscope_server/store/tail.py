@@ -34,14 +34,22 @@ class Waiting:
 
 def of_run(connection: sa.Connection, run_id: int, most: int | None = None) -> list[Waiting]:
     """The tail of a run, or the ``most`` oldest flushes of it."""
-    chosen = (
-        sa.select(flush.c.stream_id, flush.c.seq, flush.c.arrived, stream.c.attempts, flush.c.body)
-        .join(stream, sa.and_(stream.c.run_id == flush.c.run_id, stream.c.stream_id == flush.c.stream_id))
-        .where(stream.c.run_id == run_id, flush.c.run_id == run_id, flush.c.seq > stream.c.sealed_seq)
-        .order_by(flush.c.arrived)
-        .limit(most)
+    rows = connection.execute(_TAIL, {"of_run": run_id, "most": MOST if most is None else most})
+    return [Waiting(*row) for row in rows]
+
+
+MOST = 2**53
+_TAIL = (
+    sa.select(flush.c.stream_id, flush.c.seq, flush.c.arrived, stream.c.attempts, flush.c.body)
+    .join(stream, sa.and_(stream.c.run_id == flush.c.run_id, stream.c.stream_id == flush.c.stream_id))
+    .where(
+        stream.c.run_id == sa.bindparam("of_run"),
+        flush.c.run_id == sa.bindparam("of_run"),
+        flush.c.seq > stream.c.sealed_seq,
     )
-    return [Waiting(*row) for row in connection.execute(chosen)]
+    .order_by(flush.c.arrived)
+    .limit(sa.bindparam("most", type_=sa.BigInteger))
+)
 
 
 def attempt_of(waiting: Waiting, split: str, by: str = "batch") -> int:
