@@ -38,6 +38,11 @@ class Cluster:
         who = user if password is None else f"{user}:{password}"
         return f"postgresql://{who}@127.0.0.1:{self.port}/{name}"
 
+    def name_in(self, url: str | None) -> str:
+        """The name of the database in its URL."""
+        assert url is not None
+        return url.rpartition("/")[2]
+
     def ask(self, statement: str, name: str = "postgres", user: str = "postgres") -> list[tuple[object, ...]]:
         """Run one statement as the superuser, outside any transaction."""
         with psycopg.connect(

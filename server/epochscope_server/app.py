@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -29,7 +30,7 @@ from epochscope_server.guard import App, Guard
 from epochscope_server.pages import pages
 from epochscope_server.settings import Settings
 from epochscope_server.store.database import Database
-from epochscope_server.store.keeper import Keeper
+from epochscope_server.store.follower import Follower
 from epochscope_server.store.sealer import Sealer
 from epochscope_server.store.writer import Writer
 
@@ -49,12 +50,16 @@ def create_app(settings: Settings) -> App:
     database = Database(settings.data_dir, settings.database, allow_network_folder=settings.allow_network_folder)
     writer = Writer(database)
     sealer = Sealer(database, writer)
-    keeper = Keeper(database, writer)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        if database.shared:  # then viewers learn of changes, our own too, by way of the database
+            follower = Follower(database, lambda changes: loop.call_soon_threadsafe(rooms.pulse.show, changes))
+            rooms.pulse.announce = follower.announce
         yield
-        keeper.close()
+        if database.shared:
+            follower.close()
         sealer.close()  # it writes through the writer, and that into the database
         writer.close()
         database.close()
@@ -68,7 +73,7 @@ def create_app(settings: Settings) -> App:
         docs_url=None,  # the page of FastAPI loads its scripts from elsewhere; ours is served by `pages`
         redoc_url=None,
     )
-    rooms = app.state.rooms = Rooms(database, writer, live.Pulse(), sealer, keeper)
+    rooms = app.state.rooms = Rooms(database, writer, live.Pulse(), sealer)
     v1 = APIRouter(prefix="/api/v1")
     for noun in (health, runs, flushes, series, confusion, classes, cell, stability, compare, figures, live):
         v1.include_router(noun.router)

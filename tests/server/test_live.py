@@ -2,53 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from queue import Queue
-from typing import Any
 
 import httpx2
+from listening import listening
 from stage import Service, Training, counted, serve_process
-
-
-@contextmanager
-def listening(service: Service, last_event_id: int | None = None) -> Iterator[Queue[dict[str, Any]]]:
-    """The events of one stream, as they come."""
-    events: Queue[dict[str, Any]] = Queue()
-    open_ = threading.Event()
-    headers = {} if last_event_id is None else {"last-event-id": str(last_event_id)}
-    client = httpx2.Client(base_url=service.url, timeout=httpx2.Timeout(5, read=30))
-    closing = threading.Event()
-
-    def listen() -> None:
-        try:
-            with client.stream("GET", "/api/v1/live", headers=headers) as stream:
-                assert stream.headers["content-type"].startswith("text/event-stream")
-                open_.set()
-                event: dict[str, Any] = {}
-                for line in stream.iter_lines():
-                    name, _, value = line.partition(": ")
-                    if not line and event:
-                        events.put({**event, "data": json.loads(event["data"])})
-                        event = {}
-                    elif name in ("event", "id", "data"):
-                        event[name] = value
-        except (httpx2.HTTPError, httpx2.StreamError, OSError, RuntimeError):
-            if not closing.is_set():
-                raise
-
-    thread = threading.Thread(target=listen, daemon=True)
-    thread.start()
-    assert open_.wait(10)
-    time.sleep(0.1)  # the stream's mailbox opens with its first turn on the loop
-    yield events
-    closing.set()
-    client.close()
 
 
 def test_a_flush_is_told_with_run_revision_and_state(training: Training) -> None:

@@ -6,7 +6,7 @@ A viewer that reads slowly is told only the latest of each run; it can never hol
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Annotated, Any
 
 import anyio
@@ -37,11 +37,20 @@ class Pulse:
 
     def __init__(self) -> None:
         self._viewers: set[Viewer] = set()
+        self.announce: Callable[[], None] | None = None
 
     def tell(self, change: Change) -> None:
+        """Something was changed here. With ``announce`` set, viewers learn it by way of the database, in order."""
+        if self.announce is None:
+            self.show([change])
+        else:
+            self.announce()
+
+    def show(self, changes: Sequence[Change]) -> None:
         for viewer in self._viewers:
-            viewer.waiting.pop(change.uid, None)  # so that it comes last: ids must grow within a stream
-            viewer.waiting[change.uid] = change
+            for change in changes:
+                viewer.waiting.pop(change.uid, None)  # so that it comes last: ids must grow within a stream
+                viewer.waiting[change.uid] = change
             viewer.bell.set()
 
     def check_room(self) -> None:

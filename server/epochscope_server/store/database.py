@@ -22,6 +22,19 @@ from epochscope_server.store.sqlite import Sqlite
 _log = logging.getLogger(__name__)
 
 
+class Channel(Protocol):
+    """On which the services that share a database tell each other that something has changed."""
+
+    def fileno(self) -> int:
+        """Readable when there is something to drain."""
+
+    def announce(self) -> None: ...
+
+    def drain(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Kind(Protocol):
     """What a kind of database brings: its engines, its way to the newest schema, and what its errors mean."""
 
@@ -47,6 +60,9 @@ class Kind(Protocol):
 
     def refusal(self, error: sa.exc.DBAPIError) -> PublicError | None:
         """What a viewer or a training is told of ``error``; None where it is a fault of ours."""
+
+    def channel(self) -> Channel:
+        """Of a shared database."""
 
     def close(self) -> None: ...
 
@@ -97,6 +113,14 @@ class Database:
             self._away_since = time.monotonic()
             _log.error("%s: %s", self.place, refusal.message)
         return refusal
+
+    def channel(self) -> Channel:
+        """A new channel to the other services of a shared database.
+
+        Raises:
+            ConnectionError: it can't be reached now; the methods of the channel raise that, too.
+        """
+        return self.kind.channel()
 
     def is_temporary(self, error: Exception) -> bool:
         """Whether what failed may well succeed if it is tried again at once or soon."""

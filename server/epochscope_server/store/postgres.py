@@ -139,9 +139,50 @@ class Postgres:
             return InvalidError("bad_value", f"The database can't take this: {_sentence(error)}")
         return None
 
+    def channel(self) -> Channel:
+        return Channel(self.readers)
+
     def close(self) -> None:
         self.readers.dispose()
         self.writer.dispose()
+
+
+class Channel:
+    """A connection of its own, outside any transaction. A notice is empty: it says that there is something to look up.
+
+    What goes wrong on it is a ConnectionError: it is of no use any more.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._broken: type[Exception] = engine.dialect.loaded_dbapi.Error
+        self._connection: Any = None
+        arguments, named = engine.dialect.create_connect_args(engine.url)
+        with self._use():
+            self._connection = engine.dialect.connect(*arguments, **{**named, **_CONNECT}, autocommit=True)
+            self._connection.execute("LISTEN epochscope")
+
+    def fileno(self) -> int:
+        with self._use() as connection:
+            return int(connection.fileno())
+
+    def announce(self) -> None:
+        with self._use() as connection:
+            connection.execute("NOTIFY epochscope")
+
+    def drain(self) -> None:
+        with self._use() as connection:
+            for _ in connection.notifies(timeout=0):
+                pass
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def _use(self) -> Iterator[Any]:
+        try:
+            yield self._connection
+        except self._broken as error:
+            raise ConnectionError(f"the channel to the database is broken: {error}") from error
 
 
 def place(url: str) -> str:

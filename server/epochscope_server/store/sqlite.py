@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import sqlalchemy as sa
 
@@ -82,6 +82,9 @@ class Sqlite:
         if isinstance(error, sa.exc.OperationalError):
             return BusyError("store_unavailable", f"The store can't do this now ({error.orig}); try again", 5)
         return None
+
+    def channel(self) -> Never:
+        raise AssertionError("a SQLite file has one service")
 
     def close(self) -> None:
         self.readers.dispose()
