@@ -1,25 +1,20 @@
-"""Runs at rest: made by their first flush, restated by later ones, listed, renamed, deleted."""
+"""Runs at rest: made by their first flush, restated by later ones, renamed, deleted; `listing.py` finds them."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 from epochscope import wire
 
-from epochscope_server.errors import InvalidError, NotFoundError
+from epochscope_server.errors import NotFoundError
 from epochscope_server.nonfinite import said
-from epochscope_server.store.schema import OWNED, deleted_run, run, run_tag, series, span
+from epochscope_server.store.schema import deleted_run, run, run_tag, series, stream
 
 SILENT_AFTER = 3  # promised flushes that did not come
 LOST_AFTER_MS = 60_000
-SORTS = {"created": run.c.created_ms, "name": run.c.name, "heard": run.c.heard_ms, "project": run.c.project}
-MAX_PAGE = 500
 NUMBERING = 7_010_002  # an advisory lock on PostgreSQL: one service at a time gives numbers to its changes
 
 Row = dict[str, Any]
@@ -53,11 +48,11 @@ def latest_change(connection: sa.Connection) -> int:
 def create(connection: sa.Connection, uid: str, info: wire.RunInfo, now_ms: int) -> Row:
     connection.execute(
         run.insert().values(
-            uid=uid, project=info.project, name=info.name, status="running", reason="",
+            **_number(connection), uid=uid, project=info.project, name=info.name, status="running", reason="",
             created_ms=now_ms, started_ms=info.started_ms, heard_ms=now_ms, next_ms=5_000, ended_ms=None,
             params={}, environment={}, notes=info.notes, group=info.group, archived=False,
             epochs=None, batches_per_epoch=None, capture="", outputs=[], steps={}, last={},
-            named_by_viewer=False, rev=0, change=0,
+            named_by_viewer=False, rev=0, change=0, indexed=False,
         )
     )  # fmt: skip
     created = get(connection, uid)
@@ -79,11 +74,17 @@ def restate(connection: sa.Connection, known: Row, info: wire.RunInfo) -> Row:
         "batches_per_epoch": info.batches_per_epoch,
         "capture": info.capture,
         "outputs": list(outputs.values()),
+        "indexed": False,
     }
     if not known["named_by_viewer"]:
         values |= {"name": info.name}
     connection.execute(run.update().where(run.c.id == known["id"]).values(**values))
     return {**known, **values}
+
+
+def summary(last: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What is shown of a run's last values: those by epoch before those of the run, and those before the batch's."""
+    return {**last.get("batch", {}), **last.get("run", {}), **last.get("epoch", {})}
 
 
 def find(connection: sa.Connection, uid: str, *, lock: bool = False) -> Row | None:
@@ -105,10 +106,12 @@ def get(connection: sa.Connection, uid: str, *, lock: bool = False) -> Row:
     return found
 
 
+_TAGS = sa.select(run_tag).where(run_tag.c.run_id.in_(sa.bindparam("ids", expanding=True))).order_by(run_tag.c.tag)
+
+
 def tags(connection: sa.Connection, run_ids: Sequence[int]) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {run_id: [] for run_id in run_ids}
-    chosen = sa.select(run_tag).where(run_tag.c.run_id.in_(run_ids)).order_by(run_tag.c.tag)
-    for run_id, tag in connection.execute(chosen):
+    for run_id, tag in connection.execute(_TAGS, {"ids": run_ids}).all():
         found[run_id].append(tag)
     return found
 
@@ -117,11 +120,6 @@ def series_of(connection: sa.Connection, run_id: int) -> list[dict[str, str]]:
     """The names of the run's series, in the order in which they first came."""
     chosen = sa.select(series.c.key, series.c.split, series.c.by).where(series.c.run_id == run_id)
     return [dict(row) for row in connection.execute(chosen.order_by(series.c.series_id)).mappings()]
-
-
-def latest_epochs(connection: sa.Connection, run_ids: Sequence[int]) -> dict[int, int]:
-    chosen = sa.select(span.c.run_id, sa.func.max(span.c.epoch)).where(span.c.run_id.in_(run_ids))
-    return dict(connection.execute(chosen.group_by(span.c.run_id)).all())
 
 
 def status(row: Row, now_ms: int, since_ms: int) -> str:
@@ -137,50 +135,20 @@ def status(row: Row, now_ms: int, since_ms: int) -> str:
     return "silent" if silence > SILENT_AFTER * row["next_ms"] else "running"
 
 
-def page(
-    connection: sa.Connection,
-    *,
-    project: str | None,
-    q: str | None,
-    tag: str | None,
-    statuses: Sequence[str],
-    archived: bool,
-    sort: str,
-    limit: int,
-    cursor: str | None,
-    now_ms: int,
-    since_ms: int,
-) -> tuple[list[Row], str | None]:
-    """One page of runs and the cursor of the next; ``sort`` is one of SORTS, with "-" before it descending."""
-    column = SORTS.get(sort.removeprefix("-"))
-    if column is None:
-        raise InvalidError(
-            "unknown_sort", f"sort must be one of {', '.join(SORTS)}, with - before it to reverse", "sort"
-        )
-    down = sort.startswith("-")
-    chosen = sa.select(run).where(run.c.archived == archived)
-    if project is not None:
-        chosen = chosen.where(run.c.project == project)
-    if q:
-        chosen = chosen.where(
-            sa.or_(
-                *(run.c[name].icontains(q, autoescape=True) for name in ("name", "project", "notes", "uid", "group"))
-            )
-        )
-    if tag is not None:
-        chosen = chosen.where(run.c.id.in_(sa.select(run_tag.c.run_id).where(run_tag.c.tag == tag)))
-    if statuses:
-        chosen = chosen.where(sa.or_(*(_has_status(name, now_ms, since_ms) for name in statuses)))
-    if cursor is not None:
-        value, uid = _read_cursor(cursor, column)
-        place, here = sa.tuple_(column, run.c.uid), sa.tuple_(sa.literal(value), sa.literal(uid))
-        chosen = chosen.where(place < here if down else place > here)
-    order = (column.desc(), run.c.uid.desc()) if down else (column.asc(), run.c.uid.asc())
-    rows = [_row(one) for one in connection.execute(chosen.order_by(*order).limit(limit + 1)).mappings()]
-    if len(rows) <= limit:
-        return rows, None
-    rest = rows[limit - 1]
-    return rows[:limit], _write_cursor(rest[column.name], rest["uid"])
+def has_status(name: str) -> sa.ColumnElement[bool]:
+    """The same in SQL: whether a run's state is ``name``; ``now`` and ``since`` are bound to the two times."""
+    if name not in ("running", "silent", "lost"):
+        return run.c.status == name
+    now, since = sa.bindparam("now", type_=sa.BigInteger), sa.bindparam("since", type_=sa.BigInteger)
+    silent_ms = SILENT_AFTER * run.c.next_ms
+    lost_ms = sa.case((silent_ms < LOST_AFTER_MS, LOST_AFTER_MS), else_=silent_ms)
+    silence = now - sa.case((run.c.heard_ms < since, since), else_=run.c.heard_ms)
+    how = {
+        "running": silence <= silent_ms,
+        "silent": sa.and_(silence > silent_ms, silence <= lost_ms),
+        "lost": silence > lost_ms,
+    }
+    return sa.and_(run.c.status == "running", how[name])
 
 
 def amend(connection: sa.Connection, uid: str, changes: Mapping[str, Any]) -> Change:
@@ -193,19 +161,26 @@ def amend(connection: sa.Connection, uid: str, changes: Mapping[str, Any]) -> Ch
         set_tags(connection, known["id"], changes["tags"])
     change = Change(next_change(connection), uid, known["rev"] + 1, known["status"])
     connection.execute(
-        run.update().where(run.c.id == known["id"]).values(**values, rev=change.rev, change=change.number)
+        run.update()
+        .where(run.c.id == known["id"])
+        .values(**values, indexed=False, rev=change.rev, change=change.number)
     )
     return change
 
 
 def delete(connection: sa.Connection, uid: str, now_ms: int) -> Change:
-    """Take a run and all it owns away, and remember that, so that a late flush does not bring it back."""
+    """Take a run away: from here on nobody sees it, and a late flush does not bring it back.
+
+    What it owns goes with its row out of sight; `removal.py` clears it away bit by bit.
+    """
     known = get(connection, uid, lock=True)
     change = Change(next_change(connection), uid, known["rev"] + 1, "deleted")
-    for table in OWNED:
-        connection.execute(table.delete().where(table.c.run_id == known["id"]))
+    connection.execute(
+        deleted_run.insert().values(uid=uid, run_id=known["id"], deleted_ms=now_ms, change=change.number, cleared=False)
+    )
     connection.execute(run.delete().where(run.c.id == known["id"]))
-    connection.execute(deleted_run.insert().values(uid=uid, deleted_ms=now_ms, change=change.number))
+    # Whoever is about to seal flushes of it finds that their stream is gone.
+    connection.execute(stream.delete().where(stream.c.run_id == known["id"]))
     return change
 
 
@@ -231,34 +206,16 @@ def json_safe(params: Mapping[str, Any]) -> dict[str, Any]:
     return {key: said(value) if isinstance(value, float) else value for key, value in params.items()}
 
 
+def _number(connection: sa.Connection) -> dict[str, int]:
+    """The id of a new run. No id ever comes again: what a deleted run owned may still be about, or remembered.
+
+    PostgreSQL sees to that by itself; SQLite would give the last one once more.
+    """
+    if connection.dialect.name != "sqlite":
+        return {}
+    used = [connection.scalar(sa.select(sa.func.max(column))) or 0 for column in (run.c.id, deleted_run.c.run_id)]
+    return {"id": max(used) + 1}
+
+
 def _row(found: sa.RowMapping) -> Row:
     return {str(name): value for name, value in found.items()}
-
-
-def _has_status(name: str, now_ms: int, since_ms: int) -> sa.ColumnElement[bool]:
-    if name not in ("running", "silent", "lost"):
-        return run.c.status == name
-    heard = sa.case((run.c.heard_ms < since_ms, since_ms), else_=run.c.heard_ms)
-    silent_ms = SILENT_AFTER * run.c.next_ms
-    lost_ms = sa.case((silent_ms < LOST_AFTER_MS, LOST_AFTER_MS), else_=silent_ms)
-    silence = now_ms - heard
-    how = {
-        "running": silence <= silent_ms,
-        "silent": sa.and_(silence > silent_ms, silence <= lost_ms),
-        "lost": silence > lost_ms,
-    }
-    return sa.and_(run.c.status == "running", how[name])
-
-
-def _write_cursor(value: Any, uid: str) -> str:
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode((value, uid))).decode()
-
-
-def _read_cursor(cursor: str, column: sa.Column[Any]) -> tuple[Any, str]:
-    try:
-        value, uid = msgspec.msgpack.decode(base64.urlsafe_b64decode(cursor), type=tuple[int | str, str])
-    except (binascii.Error, msgspec.DecodeError, ValueError):
-        raise InvalidError("bad_cursor", "cursor must be what the page before gave as next", "cursor") from None
-    if not isinstance(value, column.type.python_type):
-        raise InvalidError("bad_cursor", "cursor belongs to another order; start again without it", "cursor")
-    return value, uid
