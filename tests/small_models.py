@@ -1,4 +1,4 @@
-"""Small classifiers and their data, the same on every backend of Keras, for the tests in ``client/backends``."""
+"""Small classifiers and their data, the same on every backend of Keras, for the tests of Monitor."""
 
 from __future__ import annotations
 

@@ -91,8 +91,8 @@ class Watch(patches.Owner):
     def _learning_rate(self, *args: Any) -> Any:
         """Of this step; ``args`` are those of ``train_step``."""
         model = self._model()
-        optimizer = getattr(model, "optimizer", None)
-        return None if optimizer is None else ops.cast(ops.convert_to_tensor(optimizer.learning_rate), "float32")
+        rate = getattr(getattr(model, "optimizer", None), "learning_rate", None)  # one of several optimizers has none
+        return None if rate is None else ops.cast(ops.convert_to_tensor(rate), "float32")
 
     def _aside(self, metric: Any) -> Any:
         """A context in which ``metric`` can be updated without a trace."""

@@ -189,6 +189,14 @@ def accumulating() -> Any:
     return classifier(optimizer=keras.optimizers.SGD(0.0, gradient_accumulation_steps=3))
 
 
+def optimizer_of_several() -> Any:
+    """It has no learning rate of its own, and raises when asked for one."""
+    import keras
+
+    every = keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.0), {".*bias": keras.optimizers.SGD(0.0)})
+    return classifier(optimizer=keras.optimizers.MultiOptimizer(every))
+
+
 def half_precision(jit: bool = False) -> Any:
     import keras
 
@@ -243,6 +251,7 @@ def with_a_loop_over_metrics() -> Any:
 
 MODELS: dict[str, Callable[[], Any]] = {
     "gradient accumulation": accumulating,
+    "an optimizer of several": optimizer_of_several,
     "mixed_float16": half_precision,
     "mixed_float16, xla": lambda: half_precision(True),
     "train_step with compute_metrics": with_compute_metrics,

@@ -5,7 +5,6 @@ The models learn nothing (learning rate 0), so that what they predicted in a bat
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,66 +13,34 @@ import numpy as np
 import pytest
 from listener import Listener
 from sklearn.metrics import confusion_matrix
+from small_models import (
+    BATCH,
+    CLASSES,
+    FEATURES,
+    ONE_HOT,
+    RANDOM,
+    SAMPLES,
+    TRAIN_BATCHES,
+    VAL_BATCHES,
+    YES,
+    X,
+    Y,
+    alone,
+    batches,
+    compiled,
+    fit,
+    functional,
+    loss,
+    sequential,
+    subclassed,
+)
 
 pytestmark = pytest.mark.keras
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-SAMPLES, VAL, FEATURES, CLASSES, BATCH, VAL_BATCH = 50, 23, 5, 3, 16, 10
-RANDOM = np.random.default_rng(4)
-X = RANDOM.normal(size=(SAMPLES + VAL, FEATURES)).astype("float32")
-Y = RANDOM.integers(0, CLASSES, SAMPLES + VAL)
-YES = RANDOM.integers(0, 2, SAMPLES + VAL)
-ONE_HOT = np.eye(CLASSES, dtype="float32")[Y]
-
-
-def sequential(units: int = CLASSES, activation: str | None = "softmax", **compiled: Any) -> Any:
-    import keras
-
-    model = keras.Sequential([keras.layers.Dense(units, activation=activation)])  # not built yet
-    return compile_it(model, **compiled)
-
-
-def eager(units: int = CLASSES, activation: str | None = "softmax", **compiled: Any) -> Any:
+def eager(units: int = CLASSES, activation: str | None = "softmax", **arguments: Any) -> Any:
     """Not compiled, which is quicker for so few batches; how labels are read is the same."""
-    return sequential(units, activation, run_eagerly=True, **compiled)
-
-
-def functional(**compiled: Any) -> Any:
-    import keras
-
-    inputs = keras.Input((FEATURES,))
-    return compile_it(keras.Model(inputs, keras.layers.Dense(CLASSES, activation="softmax")(inputs)), **compiled)
-
-
-def subclassed(**compiled: Any) -> Any:
-    import keras
-
-    class Small(keras.Model):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.dense = keras.layers.Dense(CLASSES)
-
-        def call(self, inputs: Any) -> Any:
-            return self.dense(inputs)
-
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    return compile_it(Small(), **{"loss": loss, **compiled})
-
-
-def compile_it(model: Any, **compiled: Any) -> Any:
-    import keras
-
-    keras.utils.set_random_seed(3)
-    model.compile(
-        **{
-            "optimizer": keras.optimizers.SGD(0.0),
-            "loss": "sparse_categorical_crossentropy",
-            "metrics": ["accuracy"],
-            **compiled,
-        }
-    )
-    return model
+    return sequential(units, activation, run_eagerly=True, **arguments)
 
 
 def flat_sigmoid() -> Any:
@@ -81,13 +48,7 @@ def flat_sigmoid() -> Any:
 
     inputs = keras.Input((FEATURES,))
     scores = keras.layers.Reshape(())(keras.layers.Dense(1, activation="sigmoid")(inputs))
-    return compile_it(keras.Model(inputs, scores), loss="binary_crossentropy")
-
-
-def loss(name: str, **arguments: Any) -> Any:
-    import keras
-
-    return getattr(keras.losses, name)(**arguments)
+    return compiled(keras.Model(inputs, scores), loss="binary_crossentropy")
 
 
 @dataclass
@@ -137,30 +98,6 @@ def monitor(listener: Listener, **arguments: Any) -> Any:
     from epochscope.keras import Monitor
 
     return Monitor(url=listener.url, **arguments)
-
-
-def fit(model: Any, y: Any, callback: Any, **more: Any) -> Any:
-    train = {"x": X[:SAMPLES], "y": y[:SAMPLES], "batch_size": BATCH}
-    val = {"validation_data": (X[SAMPLES:], y[SAMPLES:]), "validation_batch_size": VAL_BATCH}
-    return model.fit(
-        **{**train, **val, "epochs": 2, "shuffle": False, "verbose": 0, **more},
-        callbacks=[callback],
-    )
-
-
-def batches(start: int, stop: int, size: int) -> list[slice]:
-    return [slice(first, min(first + size, stop)) for first in range(start, stop, size)]
-
-
-def alone(model: Any, *batch: Any) -> Any:
-    """What Keras says of one batch and nothing else."""
-    model.run_eagerly, model.jit_compile = True, False
-    model.test_function = None  # eager: quicker for once than compiling it
-    return model.test_on_batch(*batch, return_dict=True)
-
-
-TRAIN_BATCHES = batches(0, SAMPLES, BATCH)
-VAL_BATCHES = batches(SAMPLES, SAMPLES + VAL, VAL_BATCH)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -223,7 +160,7 @@ def test_a_metric_that_has_no_value_of_a_batch_alone_is_recorded_as_the_running_
         def result(self) -> Any:
             return self.calls.read_value()
 
-    history = fit(sequential(metrics=["accuracy", Calls()]), Y, monitor(listener)).history
+    history = fit(sequential(metrics=["accuracy", Calls()]), Y, monitor(listener))
     assert history["calls"] == [4.0, 4.0]  # we have not called it once more
     assert listener.series("calls (running mean)") == (list(range(1, 9)), [1.0, 2.0, 3.0, 4.0] * 2)
     assert listener.series("calls (running mean)", "val") == (list(range(1, 7)), [1.0, 2.0, 3.0] * 2)
@@ -249,7 +186,7 @@ def test_a_masked_position_is_not_counted(listener: Listener) -> None:
     tags = RANDOM.integers(0, CLASSES, (20, 6))
     inputs = keras.Input((6,), dtype="int32")
     embedded = keras.layers.Embedding(4, 3, mask_zero=True)(inputs)
-    model = compile_it(keras.Model(inputs, keras.layers.Dense(CLASSES, activation="softmax")(embedded)))
+    model = compiled(keras.Model(inputs, keras.layers.Dense(CLASSES, activation="softmax")(embedded)))
     model.fit(words, tags, batch_size=8, shuffle=False, verbose=0, callbacks=[monitor(listener)])
     said = np.asarray(model(words)).argmax(axis=-1)
     for number, part in enumerate(batches(0, 20, 8), 1):
@@ -267,7 +204,7 @@ def test_ignored_pixels_are_not_counted(listener: Listener) -> None:
     labels = RANDOM.choice([0, 1, 2, 255], (10, 4, 4, 1))
     inputs = keras.Input((4, 4, 2))
     model = keras.Model(inputs, keras.layers.Conv2D(CLASSES, 1, activation="softmax")(inputs))
-    compile_it(model, loss=keras.losses.SparseCategoricalCrossentropy(ignore_class=255), metrics=None)
+    compiled(model, loss=keras.losses.SparseCategoricalCrossentropy(ignore_class=255), metrics=None)
     model.fit(images, labels, batch_size=4, shuffle=False, verbose=0, callbacks=[monitor(listener)])
     said = np.asarray(model(images)).argmax(axis=-1)
     for number, part in enumerate(batches(0, 10, 4), 1):
@@ -287,7 +224,7 @@ def test_several_outputs_each_have_their_matrix(listener: Listener) -> None:
     size = keras.layers.Dense(1, name="size")(inputs)
     model = keras.Model(inputs, {"kind": kind, "sick": sick, "size": size})
     losses = {"kind": "sparse_categorical_crossentropy", "sick": "binary_crossentropy", "size": "mse"}
-    compile_it(model, loss=losses, metrics={"kind": ["accuracy"], "sick": ["accuracy"]})
+    compiled(model, loss=losses, metrics={"kind": ["accuracy"], "sick": ["accuracy"]})
     y = {"kind": Y[:SAMPLES], "sick": YES[:SAMPLES], "size": X[:SAMPLES, :1]}
     callback = monitor(listener, class_names={"kind": ["cat", "dog", "eel"], "sick": ["no", "yes"]})
     history = model.fit(X[:SAMPLES], y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[callback]).history
