@@ -31,6 +31,7 @@ from epochscope_server.pages import pages
 from epochscope_server.settings import Settings
 from epochscope_server.store.database import Database
 from epochscope_server.store.follower import Follower
+from epochscope_server.store.keeper import Keeper
 from epochscope_server.store.sealer import Sealer
 from epochscope_server.store.writer import Writer
 
@@ -50,6 +51,7 @@ def create_app(settings: Settings) -> App:
     database = Database(settings.data_dir, settings.database, allow_network_folder=settings.allow_network_folder)
     writer = Writer(database)
     sealer = Sealer(database, writer)
+    keeper = Keeper(database, writer)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -60,6 +62,7 @@ def create_app(settings: Settings) -> App:
         yield
         if database.shared:
             follower.close()
+        keeper.close()
         sealer.close()  # it writes through the writer, and that into the database
         writer.close()
         database.close()
@@ -73,7 +76,7 @@ def create_app(settings: Settings) -> App:
         docs_url=None,  # the page of FastAPI loads its scripts from elsewhere; ours is served by `pages`
         redoc_url=None,
     )
-    rooms = app.state.rooms = Rooms(database, writer, live.Pulse(), sealer)
+    rooms = app.state.rooms = Rooms(database, writer, live.Pulse(), sealer, keeper)
     v1 = APIRouter(prefix="/api/v1")
     for noun in (health, runs, flushes, series, confusion, classes, cell, stability, compare, figures, live):
         v1.include_router(noun.router)
