@@ -83,14 +83,15 @@ def read(connection: sa.Connection, run_id: int) -> Step | None:
     for waiting in taken:
         step.before.setdefault(waiting.stream_id, waiting.seq - 1)
         step.after[waiting.stream_id] = waiting.seq
-        try:
-            opened.append((waiting, waiting.opened()))
-        except msgspec.MsgspecError as error:
-            _log.error(
-                "run %s: flush %d of stream %d can't be read (%s); it is set aside, the rest of the run goes on",
-                row.uid, waiting.seq, waiting.stream_id, error,
-            )  # fmt: skip
-            step.damaged.append((waiting.stream_id, waiting.seq))
+        flushed = waiting.opened()
+        if flushed is not None:
+            opened.append((waiting, flushed))
+            continue
+        _log.error(
+            "run %s: flush %d of stream %d is damaged on disk; it is set aside, the rest of the run goes on",
+            row.uid, waiting.seq, waiting.stream_id,
+        )  # fmt: skip
+        step.damaged.append((waiting.stream_id, waiting.seq))
     outputs = [msgspec.convert(output, wire.Output) for output in row.outputs]
     _read_counts(connection, step, outputs, opened)
     _read_series(connection, step, opened)

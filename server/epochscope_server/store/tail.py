@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -25,11 +26,17 @@ class Waiting:
     seq: int
     arrived: int
     attempts: Mapping[str, int]
+    crc32: int
     body: bytes
 
-    def opened(self) -> wire.Flush:
-        """What it says; it was checked when it came in."""
-        return _decoder.decode(self.body)
+    def opened(self) -> wire.Flush | None:
+        """What it says; it was checked when it came in. None where it is damaged on disk."""
+        if zlib.crc32(self.body) != self.crc32:
+            return None
+        try:
+            return _decoder.decode(self.body)
+        except msgspec.MsgspecError:
+            return None
 
 
 def of_run(connection: sa.Connection, run_id: int, most: int | None = None) -> list[Waiting]:
@@ -40,7 +47,7 @@ def of_run(connection: sa.Connection, run_id: int, most: int | None = None) -> l
 
 MOST = 2**53
 _TAIL = (
-    sa.select(flush.c.stream_id, flush.c.seq, flush.c.arrived, stream.c.attempts, flush.c.body)
+    sa.select(flush.c.stream_id, flush.c.seq, flush.c.arrived, stream.c.attempts, flush.c.crc32, flush.c.body)
     .join(stream, sa.and_(stream.c.run_id == flush.c.run_id, stream.c.stream_id == flush.c.stream_id))
     .where(
         stream.c.run_id == sa.bindparam("of_run"),
@@ -68,8 +75,8 @@ def cells(tail: Iterable[Waiting], output: str, split: str) -> list[tuple[int, C
     """The counts of one output that wait in the tail: (attempt, counts) of each flush that has any."""
     return [
         (attempt_of(waiting, split), cells_of(columns))
-        for waiting in tail
-        for columns in waiting.opened().confusion
+        for waiting, flush in _flushes(tail)
+        for columns in flush.confusion
         if (columns.output, columns.split) == (output, split)
     ]
 
@@ -78,7 +85,14 @@ def points(tail: Iterable[Waiting], split: str, by: str, key: str) -> list[tuple
     """The points of one series that wait in the tail: (attempt, steps, values) in order of arrival."""
     return [
         (attempt_of(waiting, split, by), *columns.arrays())
-        for waiting in tail
-        for columns in waiting.opened().series
+        for waiting, flush in _flushes(tail)
+        for columns in flush.series
         if (columns.split, columns.by, columns.key) == (split, by, key)
     ]
+
+
+def _flushes(tail: Iterable[Waiting]) -> Iterator[tuple[Waiting, wire.Flush]]:
+    """Those that can be read; the sealer says which can not, and sets them aside."""
+    for waiting in tail:
+        if (opened := waiting.opened()) is not None:
+            yield waiting, opened
