@@ -65,6 +65,22 @@ def test_any_steps_of_a_leaf_add_up(data: st.DataObject, classes: int, start: in
         assert dict(zip(there.tolist(), matrix.reshape(-1)[there].tolist(), strict=True)) == want
 
 
+@pytest.mark.parametrize("classes", [2, 6, 90])
+def test_every_stretch_of_a_leaf_adds_up_great_counts_included(classes: int) -> None:
+    told = many(classes, 0, 64, 3)
+    told.count[::17] = 70_000 + np.arange(len(told.count[::17]))
+    blob = leaf.encode(told, 0, classes)
+    opened = leaf.open_leaf(blob)
+    assert len(opened.hits.exception) + len(opened.misses.exception) > 5
+    for start in range(65):
+        for stop in range(start, 65):
+            matrix = np.zeros((classes, classes), np.int64)
+            leaf.add_into(matrix, blob, 0, start, stop)
+            inside = (told.step >= start) & (told.step < stop)
+            np.subtract.at(matrix, (told.true[inside], told.predicted[inside]), told.count[inside])
+            assert not matrix.any(), (start, stop)
+
+
 def test_a_leaf_of_nothing_is_small_and_holds_nothing() -> None:
     data = leaf.encode(cells([]), 0, 200_000)
     assert len(data) < 40
@@ -138,4 +154,5 @@ def test_blobs_that_say_the_same_are_the_same_however_they_are_packed() -> None:
     assert content.same(data, data)
     assert content.same(data, unpacked)
     assert not content.same(data, leaf.encode(many(10, 0, 64, 128, seed=1), 0, 10))
-    assert not content.same(data, leaf.encode(many(10, 0, 64, 128), 0, 11))
+    right = cells([(0, 0, 0, 5)])
+    assert not content.same(leaf.encode(right, 0, 10), leaf.encode(right, 0, 11))

@@ -173,6 +173,14 @@ def test_a_forged_node_is_refused_or_read_and_never_names_what_cannot_be(form: s
     assert len(want.cell)
 
 
+def test_a_cell_that_is_named_twice_is_refused() -> None:
+    blob = bytearray(node.encode(made({5: 1, 6: 2, 9: 3}), 40))
+    assert blob[22:25] == b"\5\1\3"  # the gaps
+    blob[23] = 0
+    with pytest.raises(FormatError, match="node names a cell that can't be"):
+        node.decode(sealed(bytes(blob)))
+
+
 def test_numbers_of_64_bits_are_refused_rather_than_read_as_negative() -> None:
     opened = bytearray(node.encode(made({5: 2**53}), 200_000))
     opened[-1] |= 0x80

@@ -57,8 +57,13 @@ def test_series_of_trainings_are_small() -> None:
         "accuracy of 128": (rng.binomial(128, 0.8, 4096) / np.float64(128), 1.0),
         "noisy loss": (rng.gamma(9, 0.05, 4096).astype(np.float32).astype(np.float64), 3.5),
     }
+    ways = set()
     for name, (kept, most) in rates.items():
-        assert len(points.encode(step, kept)) < most * 4096, name
+        data = points.encode(step, kept)
+        assert len(data) < most * 4096, name
+        assert told(*points.decode(data)) == told(step, kept), name
+        ways.add(data[31])
+    assert ways == {0, 1}  # as they are, and as differences
 
 
 def test_every_cut_and_every_flipped_byte_is_found() -> None:
