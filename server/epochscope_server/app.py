@@ -22,6 +22,7 @@ from epochscope_server.api import (
     runs,
     series,
     stability,
+    stability_figures,
 )
 from epochscope_server.api.answer import add_error_handlers
 from epochscope_server.api.fresh import NotModifiedError, not_modified
@@ -78,7 +79,20 @@ def create_app(settings: Settings) -> App:
     )
     rooms = app.state.rooms = Rooms(database, writer, live.Pulse(), sealer, keeper)
     v1 = APIRouter(prefix="/api/v1")
-    for noun in (health, runs, flushes, series, confusion, classes, cell, stability, compare, figures, live):
+    for noun in (
+        health,
+        runs,
+        flushes,
+        series,
+        confusion,
+        classes,
+        cell,
+        stability,
+        compare,
+        figures,
+        stability_figures,
+        live,
+    ):
         v1.include_router(noun.router)
     app.include_router(v1)
     app.include_router(pages(STATIC))

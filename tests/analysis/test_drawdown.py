@@ -25,9 +25,9 @@ def test_a_collapse_is_as_deep_as_it_is_and_where_it_is() -> None:
     rates[3, 300:400] = 0.5
     found = of(draw(rates, 15))
     inked = found.depth[3] > 0
-    middle = (found.start - 1 >= 300) & (found.stop - 1 <= 400)
+    middle = (found.blocks.start - 1 >= 300) & (found.blocks.stop - 1 <= 400)
     assert inked[middle].all()
-    assert not inked[(found.stop - 1 <= 295) | (found.start - 1 >= 405)].any()
+    assert not inked[(found.blocks.stop - 1 <= 295) | (found.blocks.start - 1 >= 405)].any()
     assert 0.28 < found.depth[3][middle].mean() < 0.42
     assert (found.depth[[0, 1, 2, 4, 5, 6, 7, 8, 9]] > 0).mean() < 0.005
 
@@ -35,10 +35,10 @@ def test_a_collapse_is_as_deep_as_it_is_and_where_it_is() -> None:
 def test_blocks_cover_the_run_and_are_not_more_than_fit_across() -> None:
     counts = draw(np.full((2, 997), 0.9), 100)
     found = of(counts, width=3)
-    assert len(found.start) <= BLOCKS
-    assert (found.start[0], found.stop[-1]) == (1, 2992)
-    assert found.start[1:].tolist() == found.stop[:-1].tolist()
-    assert found.seen.sum() == counts.support.sum()
+    assert len(found.blocks.start) <= BLOCKS
+    assert (found.blocks.start[0], found.blocks.stop[-1]) == (1, 2992)
+    assert found.blocks.start[1:].tolist() == found.blocks.stop[:-1].tolist()
+    assert found.blocks.support.sum() == counts.support.sum()
 
 
 def test_no_windows_make_no_blocks() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from epochscope_server.analysis.curves import ClassCurves
 from epochscope_server.analysis.rates import Whole
 
 
@@ -20,6 +23,20 @@ def pooled(counts: Whole, begin: Whole) -> Whole:
     if not len(begin):
         return np.zeros((*counts.shape[:-1], 0), np.int64)
     return np.add.reduceat(counts, begin, axis=-1)
+
+
+def joined(curves: ClassCurves, begin: Whole) -> ClassCurves:
+    """The curves of blocks of windows; a block of epochs stands at its first."""
+    last = np.append(begin[1:], len(curves.start))[: len(begin)] - 1
+    return replace(
+        curves,
+        start=curves.start[begin],
+        stop=curves.stop[last],
+        epoch=None if curves.epoch is None else curves.epoch[begin],
+        tp=pooled(curves.tp, begin),
+        fp=pooled(curves.fp, begin),
+        fn=pooled(curves.fn, begin),
+    )
 
 
 def summed(counts: Whole) -> Whole:

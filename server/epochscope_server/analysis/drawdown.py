@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epochscope_server.analysis.blocks import edges, pooled
+from epochscope_server.analysis.blocks import edges, joined
 from epochscope_server.analysis.curves import ClassCurves
 from epochscope_server.analysis.drop import DOUBT
-from epochscope_server.analysis.rates import Numbers, Rate, Whole, wilson
+from epochscope_server.analysis.rates import Numbers, Whole, wilson
 from epochscope_server.analysis.sure import quick_ends
 
 BLOCKS = 120  # across the picture, at most
@@ -24,31 +24,20 @@ FEWEST = 24  # blocks, where there are so many windows, however thin they are
 
 @dataclass(frozen=True)
 class Drawdown:
-    """Blocks of steps ``[start, stop)``, int64 [B], and for each class [N, B]: ``recall`` (NaN where it was not seen),
-    ``depth`` (0 where it is not surely below its best), ``seen``, and ``best``, the level that it surely had before.
+    """``blocks``: the counts of B blocks of steps; and for each class, float64 [N, B], ``best``, the level that it
+    surely had before, and ``depth`` below it, 0 where the class is not surely below.
     """
 
-    start: Whole
-    stop: Whole
-    recall: Rate
+    blocks: ClassCurves
     best: Numbers
     depth: Numbers
-    seen: Whole
 
 
-def drawdown(curves: ClassCurves, told_apart: Whole) -> Drawdown:
-    """The blocks of ``curves``; ``told_apart`` [N] as of ``drop.Drops``, in windows of ``curves``."""
-    windows = len(curves.start)
-    if not windows:
-        empty = np.zeros((len(curves.class_names), 0))
-        whole = empty.astype(np.int64)
-        return Drawdown(curves.start, curves.stop, Rate(empty, empty, empty), empty, empty, whole)
-    median = float(np.median(curves.support.sum(axis=1))) / windows
-    enough = -int(-SAMPLES // median) if median > 0 else 1
-    factor = max(-(-windows // BLOCKS), min(enough, windows // FEWEST), 1)
-    begin = edges(windows, factor)
-    hits, seen = pooled(curves.tp, begin), pooled(curves.support, begin)
-    recall = wilson(hits, seen)
+def drawdown(curves: ClassCurves, told_apart: Whole, most: int = BLOCKS) -> Drawdown:
+    """How deep each class is in at most ``most`` blocks; ``told_apart`` [N] as of ``drop.Drops``."""
+    begin = _blocks(curves, most)
+    blocks = joined(curves, begin)
+    hits, seen = blocks.tp, blocks.support
     doubt = DOUBT / max(4 * int(np.count_nonzero(curves.support)), 1)
     best = np.zeros((len(hits), len(begin) + 1))
     size = 1
@@ -59,9 +48,18 @@ def drawdown(curves: ClassCurves, told_apart: Whole) -> Drawdown:
         best[:, at + size] = np.maximum(best[:, at + size], low)
         size *= 2
     before = np.maximum.accumulate(best, axis=1)[:, :-1]
-    depth = np.where(wilson(hits, seen, Z99).high < before, before - np.nan_to_num(recall.value), 0.0)
-    last = np.append(begin[1:], windows) - 1
-    return Drawdown(curves.start[begin], curves.stop[last], recall, before, depth, seen)
+    depth = np.where(wilson(hits, seen, Z99).high < before, before - np.nan_to_num(blocks.recall.value), 0.0)
+    return Drawdown(blocks, before, depth)
+
+
+def _blocks(curves: ClassCurves, most: int) -> Whole:
+    """Where the blocks begin: as many as fit across, but wide enough that the median class is seen ``SAMPLES`` times."""
+    windows = len(curves.start)
+    if not windows:
+        return np.zeros(0, np.int64)
+    median = float(np.median(curves.support.sum(axis=1))) / windows
+    enough = -int(-SAMPLES // median) if median > 0 else 1
+    return edges(windows, max(-(-windows // most), min(enough, windows // FEWEST), 1))
 
 
 def _groups(counts: Whole, size: int) -> Numbers:

@@ -83,7 +83,7 @@ def read(
     with rooms.database.read() as connection:
         run = runs.get(connection, uid)
         chosen = chosen_output(run, output, label)
-        going_on = runs.status(run, now_ms(), rooms.started_ms) == "running"
+        going_on = runs.status(run, now_ms(), rooms.started_ms) in ("running", "stalled", "silent")
     if split == "val":
         curves = classes.read(rooms, uid, split, "epoch", start, stop, None, None, output, label)
     else:

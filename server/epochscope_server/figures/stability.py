@@ -1,0 +1,318 @@
+"""Is training stable? Every class over time as a row of ink: how far it lies below its own best, the worst on top.
+
+Beside it stands how far each class surely fell (the dark part of its bar) and likely did (the pale one), and where it
+is now. A healthy class has no ink at all. Triangles mark changes: where one is found, it is not chance.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from epochscope_server.analysis.drawdown import Drawdown
+from epochscope_server.analysis.stability import Stability
+from epochscope_server.figures import change_marks, columns, text
+from epochscope_server.figures.frame import Figure, axis, empty_figure, layout
+from epochscope_server.figures.palette import INKS, Colorscale, Inks, Theme
+
+ROWS = 25  # classes shown where none are asked for; the quieter ones are folded
+DEEPEST = 0.3  # of recall lost: the darkest ink, whatever the run
+NO_COUNTS = "No predictions counted here yet."
+
+_HOVER_CELL = (
+    "<b>%{text}</b>  recall %{customdata[0]:.3f}  (95 %: %{customdata[1]:.3f} to %{customdata[2]:.3f})"
+    "<br>%{customdata[3]:,.0f} true members, steps %{customdata[4]:,.0f} to %{customdata[5]:,.0f}"
+    "<br>it had been surely at %{customdata[6]:.3f}<extra></extra>"
+)
+_HOVER_BAR = "<b>%{text}</b> fell by %{customdata[0]:.1f} points surely, by %{customdata[1]:.1f} likely<extra></extra>"
+_HOVER_NOW = "<b>%{text}</b> now %{x:.3f}  (95 %: %{customdata[0]:.3f} to %{customdata[1]:.3f})<extra></extra>"
+
+
+def stability_figure(
+    found: Stability,
+    down: Drawdown,
+    *,
+    rows: int = ROWS,
+    in_alarm: frozenset[int] = frozenset(),
+    compact: bool = False,
+    theme: Theme = "light",
+) -> Figure:
+    """The raster of the ``rows`` classes that likely fell furthest.
+
+    Args:
+        found, down: the analysis of a run and its blocks.
+        in_alarm: classes that are below their best now; their names say so.
+        compact: for narrow places, without what each class is now.
+
+    ``layout.meta`` gives the blocks behind the columns (``from``, ``to``, in steps), the ``rows`` shown from top to
+    bottom, how many are ``folded``, and ``changes`` as the page lists them.
+    """
+    blocks = down.blocks
+    if not blocks.support.any():
+        return empty_figure(NO_COUNTS, theme)
+    inks = INKS[theme]
+    seen = blocks.support.sum(axis=1) > 0
+    order = [int(index) for index in found.order if seen[index]]
+    shown = order[: max(rows, 1)]
+    names = [text.escaped(blocks.class_names[index]) for index in shown]
+    by = "step" if blocks.epoch is None else "pass"
+    edge = _edges(down)
+    across = _range(down)
+    data = [_ink(down, shown, names, edge, inks), *_bars(found, shown, names, inks)]
+    if not compact:
+        data.append(_now(down, shown, names, inks))
+    told = change_marks.listed(found)
+    data += _marks(told, shown, found, down, inks)
+    left, right = (0.72, 0.79) if compact else (0.68, 0.72)
+    middle = 1.0 if compact else 0.86
+    largest = 100 * max(float(np.maximum(found.drops.drop, found.drops.likely)[shown].max()), 0.1)
+    ticks: dict[str, Any] = {"tickformat": ",d"} if by == "step" else {"tickmode": "linear", "dtick": _tick(down)}
+    more: dict[str, Any] = {}
+    if not compact:
+        more["xaxis3"] = axis(
+            inks, "recall now", domain=[0.89, 1], range=[-0.03, 1.03], tickvals=[0, 0.5, 1], fixedrange=True
+        )
+    return {
+        "data": data,
+        "layout": layout(
+            inks,
+            f"stability {blocks.split} {len(shown)} {compact}",
+            xaxis=axis(
+                inks, f"{by} ({blocks.split})", domain=[0, left], range=across, showgrid=False, tickangle=0, **ticks
+            ),
+            xaxis2=axis(
+                inks,
+                "drop, points",
+                domain=[right, middle],
+                range=[0, 1.25 * largest],
+                nticks=4,
+                fixedrange=True,
+            ),
+            yaxis=axis(
+                inks,
+                "",
+                tickvals=list(range(len(shown))),
+                ticktext=[_label(blocks.class_names[index], index in in_alarm, inks) for index in shown],
+                range=[len(shown) - 0.5, -0.5],
+                showgrid=False,
+                ticks="",
+                showline=False,
+                fixedrange=True,
+            ),
+            barmode="overlay",
+            bargap=0.35,
+            margin={"l": 30, "r": 12, "t": 6, "b": 40},
+            dragmode="select",
+            selectdirection="h",
+            newselection={"line": {"color": inks.ink, "width": 1, "dash": "solid"}},
+            meta={
+                "x": "step" if by == "step" else "epoch",
+                "split": blocks.split,
+                "from": blocks.start.tolist(),
+                "to": blocks.stop.tolist(),
+                "epoch": None if blocks.epoch is None else blocks.epoch.tolist(),
+                "rows": shown,
+                "folded": len(order) - len(shown),
+                "changes": told,
+                "summary": summary(found),
+            },
+            **more,
+        ),
+    }
+
+
+def summary(found: Stability) -> str:
+    """One sentence that answers whether training is stable."""
+    names, drop = found.curves.class_names, found.drops.drop
+    fallen = [int(index) for index in found.order if drop[index] > 0]
+    split = found.curves.split
+    if not fallen:
+        return f"No class surely fell below its own best, {split}."
+    worst = fallen[0]
+    start = int(found.curves.start[found.drops.start[worst]])
+    gone = sum(found.drops.forgetting[index] > 0 for index in fallen)
+    rest = f"; {len(fallen) - 1} more of {len(names)} classes fell" if len(fallen) > 1 else ""
+    missing = "" if not gone else "; it is still below" if len(fallen) == 1 else f"; {gone} of them still below"
+    return (
+        f"{names[worst]} surely fell by {100 * drop[worst]:.0f} points, at its lowest at step {start:,}, "
+        f"{split}{rest}{missing}."
+    )
+
+
+def _edges(down: Drawdown) -> columns.Column:
+    """Where the columns of the raster begin and end: steps, or half a pass on either side."""
+    blocks = down.blocks
+    if blocks.epoch is None:
+        return columns.exact(np.append(blocks.start, blocks.stop[-1]))
+    gap = np.diff(blocks.epoch, append=blocks.epoch[-1] + 1)
+    return columns.numbers(np.append(blocks.epoch - 0.5, blocks.epoch[-1] + gap[-1] - 0.5))
+
+
+def _range(down: Drawdown) -> list[float]:
+    """All of the raster, and no more: marks at its ends make no room for themselves."""
+    blocks = down.blocks
+    if blocks.epoch is None:
+        return [float(blocks.start[0]), float(blocks.stop[-1])]
+    return [float(blocks.epoch[0]) - 0.5, float(blocks.epoch[-1]) + 0.5]
+
+
+def _tick(down: Drawdown) -> int:
+    assert down.blocks.epoch is not None
+    return max(1, -(-int(down.blocks.epoch[-1]) // 12))
+
+
+def _label(name: str, alarm: bool, inks: Inks) -> str:
+    shown = text.label(name)
+    return f'<span style="color:{inks.alarm}">▾ {shown}</span>' if alarm else shown
+
+
+def _scale(inks: Inks) -> Colorscale:
+    """From a healthy class's quiet ground to the deepest ink."""
+    ramp = (inks.healthy[0], *inks.error[2:])
+    return [[place / (len(ramp) - 1), colour] for place, colour in enumerate(ramp)]
+
+
+def _ink(down: Drawdown, shown: list[int], names: list[str], edge: columns.Column, inks: Inks) -> dict[str, Any]:
+    blocks = down.blocks
+    recall, seen = blocks.recall, blocks.support[shown]
+    across = seen.shape
+    customdata = np.stack(
+        [
+            recall.value[shown],
+            recall.low[shown],
+            recall.high[shown],
+            seen,
+            np.broadcast_to(blocks.start, across),
+            np.broadcast_to(blocks.stop - 1, across),
+            down.best[shown],
+        ],
+        axis=-1,
+    )
+    return {
+        "type": "heatmap",
+        "name": "below its best",
+        "x": edge,
+        "y": columns.exact(np.arange(len(shown))),
+        "z": columns.numbers(100 * np.where(seen > 0, down.depth[shown], np.nan)),
+        "zmin": 0,
+        "zmax": 100 * DEEPEST,
+        "colorscale": _scale(inks),
+        "ygap": 2 if len(shown) <= 60 else 0,
+        "hoverongaps": False,
+        "text": [[name] * across[1] for name in names],
+        "customdata": columns.numbers(customdata),
+        "hovertemplate": _HOVER_CELL,
+        "colorbar": {
+            "title": {"text": "points below its best", "side": "top", "font": {"size": 11, "color": inks.muted}},
+            "orientation": "h",
+            "thickness": 6,
+            "lenmode": "pixels",
+            "len": 170,
+            "x": 0,
+            "xanchor": "left",
+            "y": 1,
+            "yanchor": "bottom",
+            "ypad": 4,
+            "outlinewidth": 0,
+            "tickvals": [0, 10, 20, 30],
+            "ticktext": ["0", "10", "20", "30+"],
+            "tickfont": {"size": 10, "color": inks.muted},
+            "tickangle": 0,
+        },
+    }
+
+
+def _bars(found: Stability, shown: list[int], names: list[str], inks: Inks) -> list[dict[str, Any]]:
+    sure, likely = 100 * found.drops.drop[shown], 100 * np.maximum(found.drops.likely[shown], 0)
+    common: dict[str, Any] = {
+        "type": "bar",
+        "orientation": "h",
+        "xaxis": "x2",
+        "y": columns.exact(np.arange(len(shown))),
+        "text": names,
+        "textposition": "none",
+        "customdata": columns.numbers(np.column_stack([sure, likely])),
+        "hovertemplate": _HOVER_BAR,
+        "showlegend": False,
+    }
+    bars = [
+        {**common, "name": name, "x": columns.numbers(length), "marker": {"color": colour, "line": {"width": 0}}}
+        for name, length, colour in (("likely", likely, inks.error[2]), ("sure", sure, inks.error[5]))
+    ]
+    numbered = [place for place, value in enumerate(sure) if value >= 0.5]
+    words = {
+        "type": "scatter",
+        "mode": "text",
+        "name": "points",
+        "xaxis": "x2",
+        "x": columns.numbers(np.maximum(sure, likely)[numbered]),
+        "y": columns.exact(np.array(numbered, np.int64)),
+        "text": [f" {value:.0f}" for value in sure[numbered]],
+        "textposition": "middle right",
+        "textfont": {"size": 11, "color": inks.ink},
+        "hoverinfo": "skip",
+        "showlegend": False,
+        "cliponaxis": False,
+    }
+    return [*bars, words] if numbered else bars
+
+
+def _now(down: Drawdown, shown: list[int], names: list[str], inks: Inks) -> dict[str, Any]:
+    """The last known recall of each class, with its interval."""
+    recall = down.blocks.recall
+    known = np.isfinite(recall.value[shown])
+    last = known.shape[1] - 1 - known[:, ::-1].argmax(axis=1)
+    value, low, high = (getattr(recall, end)[shown, last] for end in ("value", "low", "high"))
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "now",
+        "xaxis": "x3",
+        "x": columns.numbers(value),
+        "y": columns.exact(np.arange(len(shown))),
+        "text": names,
+        "customdata": columns.numbers(np.column_stack([low, high])),
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": columns.numbers(high - value),
+            "arrayminus": columns.numbers(value - low),
+            "color": inks.axis,
+            "thickness": 1,
+            "width": 0,
+        },
+        "marker": {"size": 6, "color": inks.line(1)},
+        "hovertemplate": _HOVER_NOW,
+        "showlegend": False,
+    }
+
+
+def _marks(
+    told: list[dict[str, Any]], shown: list[int], found: Stability, down: Drawdown, inks: Inks
+) -> list[dict[str, Any]]:
+    """A triangle at each drop (pointing down) and recovery (up) of the classes shown."""
+    row = {index: place for place, index in enumerate(shown)}
+    there = [change for change in told if change["index"] in row and change["kind"] != "learning"]
+    if not there:
+        return []
+    drops = np.array([change["direction"] == "drop" for change in there])
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "changes",
+            "x": columns.exact(np.array([change_marks.place(change, found, down) for change in there])),
+            "y": columns.numbers(np.array([row[change["index"]] for change in there]) + np.where(drops, -0.36, 0.36)),
+            "text": [change["says"] for change in there],
+            "hovertemplate": "%{text}<extra></extra>",
+            "marker": {
+                "symbol": ["triangle-down" if drop else "triangle-up" for drop in drops],
+                "size": 8,
+                "color": [inks.alarm if drop else inks.muted for drop in drops],
+                "line": {"width": 1, "color": inks.surface},
+            },
+            "showlegend": False,
+            "cliponaxis": False,
+        }
+    ]
