@@ -37,7 +37,8 @@ class Growth:
         self._classes = classes
         self._before = before
         self._finest = pyramid.finest_level(classes)
-        self._leaves: list[int] = np.unique(self._cells.step // pyramid.LEAF).tolist()  # those that get new counts
+        at = self._cells.step // pyramid.LEAF
+        self._leaves: list[int] = at[np.append(True, at[1:] != at[:-1])[: len(at)]].tolist()  # those with new counts
         self.sealed_to = max(before, int(self._cells.step[-1]) + 1 if self._leaves else 0)
 
     def needs(self) -> tuple[list[Range], list[Range]]:
@@ -201,9 +202,12 @@ def _merged(ranges: Iterable[Range]) -> list[Range]:
 
 
 def by_step(cells: Cells) -> Cells:
-    """The counts above 0, in order of steps."""
-    there = np.flatnonzero(cells.count > 0)
-    return _chosen(cells, there[np.argsort(cells.step[there], kind="stable")])
+    """The counts above 0, in order of steps; as they came, which is mostly so already, where they can stay."""
+    if not cells.count.all():
+        cells = _chosen(cells, np.flatnonzero(cells.count))
+    if (cells.step[1:] >= cells.step[:-1]).all():
+        return cells
+    return _chosen(cells, np.argsort(cells.step, kind="stable"))
 
 
 def joined(parts: list[Cells] | tuple[Cells, ...]) -> Cells:
