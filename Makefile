@@ -14,10 +14,10 @@ FIND_TENSORFLOW := from importlib.util import find_spec as f; raise SystemExit(f
 FOUND_PYTHON := import sys; print("python%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit postgres keras backends browser wheel clean
+.PHONY: help demo test lint types unit postgres keras keras-campaign backends browser wheel clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 	@echo '  PYTHON=python3.12 chooses another Python for a new $(VENV), VENV=DIR another environment.'
 
 demo: $(VENV)/.server ## Train on Fashion-MNIST and watch it in the browser; ARGS="--epochs 2 --exit"
@@ -40,7 +40,7 @@ unit: $(VENV)/.dev ## The quick tests: no training, no browser
 # The demo's tests start processes of their own; they come first, from a runner that has not loaded TensorFlow itself,
 # as a newcomer's shell has not.
 keras: $(VENV)/.dev ## The tests that train real models, and the other slow ones
-	$(PYTEST) tests/test_demo.py -m "keras or slow" $(ARGS)
+	$(PYTEST) tests/test_demo.py -m "keras or slow" $(ARGS) || [ $$? -eq 5 ]  # 5: ARGS="-k word" fits none of these
 	$(PYTEST) --ignore tests/test_demo.py -m "(keras or slow) and not browser and not postgres" $(ARGS)
 
 # Each worker starts a cluster of its own in /tmp; Debian keeps the server's programs out of PATH.
@@ -50,6 +50,9 @@ postgres: $(VENV)/.dev ## The tests of the service on PostgreSQL, where it is in
 	@if .ci/need '$(HAS_POSTGRES)' postgresql 'the tests on PostgreSQL are skipped'; then \
 		EPOCHSCOPE_TEST_DATABASE=postgres $(PYTEST) -n 2 tests/server --ignore tests/server/formats $(ARGS); \
 	else [ "$(CI)" != true ]; fi
+
+keras-campaign: $(VENV)/.dev ## Keras's own tests with a Monitor in every fit (hours); ARGS="--backend jax trainer_test"
+	$(PY) tests/campaign/keras_own_tests.py $(ARGS)
 
 # JAX and torch are large (torch brings several GB of CUDA on many machines), so they are installed on a build machine or
 # on request; elsewhere the tests of those that are there run. Of torch first the version that was tested: a machine may
