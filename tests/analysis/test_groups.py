@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from epochscope_server.analysis import student
-from epochscope_server.analysis.compare import cells, chance, discoveries
-from epochscope_server.analysis.gap import gap, last_stretch
+from epochscope_server.analysis.compare import Difference, cells, chance, discoveries, scores
+from epochscope_server.analysis.compare import differ as compared
+from epochscope_server.analysis.gap import last_stretch, verdicts
 from epochscope_server.analysis.groups import differ, group
 from scipy import stats
 from sklearn.metrics import f1_score
@@ -91,23 +94,27 @@ def test_a_class_absent_from_one_matrix_is_not_compared() -> None:
     assert found.q.min() == 1
 
 
+def gap(train: Any, val: Any, metric: str = "recall") -> Difference:
+    return compared(scores(val, metric), scores(train, metric))
+
+
 def test_the_gap_is_training_minus_validation_with_its_sign() -> None:
     train, val = np.array([[950, 50], [100, 900]]), np.array([[700, 300], [95, 905]])
     found = gap(train, val)
-    assert found.gap.value == pytest.approx([0.25, -0.005])
-    assert found.gap.low[0] < 0.25 < found.gap.high[0]
-    assert found.verdict == ("overfits", "no difference seen")
-    assert gap(val, train).verdict[0] == "better in validation"
-    f1 = gap(train, val, "f1")
+    assert found.difference.value == pytest.approx([0.25, -0.005])
+    assert found.difference.low[0] < 0.25 < found.difference.high[0]
+    assert verdicts(found) == ("overfits", "no difference seen")
+    assert verdicts(gap(val, train))[0] == "better in validation"
     true, predicted = (np.repeat(index.ravel(), val.ravel()) for index in np.indices((2, 2)))
-    assert f1.val.value == pytest.approx(f1_score(true, predicted, average=None))
-    assert f1.verdict[0] == "overfits"
+    assert scores(val, "f1").rate.value == pytest.approx(f1_score(true, predicted, average=None))
+    assert verdicts(gap(train, val, "f1"))[0] == "overfits"
 
 
 def test_a_class_without_support_has_no_gap() -> None:
     found = gap(np.diag([100, 0]), np.diag([100, 10]))
-    assert found.verdict == ("no difference seen", "unknown")
-    assert np.isnan(found.gap.value[1])
+    assert verdicts(found) == ("no difference seen", "unknown")
+    assert np.isnan(found.difference.value[1])
+    assert found.q[1] == 1
 
 
 @pytest.mark.parametrize(

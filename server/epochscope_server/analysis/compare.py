@@ -13,9 +13,34 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from epochscope_server.analysis import rates
 from epochscope_server.analysis.rates import Numbers, Rate, Whole
 
 REAL = 0.05  # the largest q of a difference that counts as real
+
+
+METRICS = ("recall", "precision", "f1")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A rate of each class of a matrix [N], and the counts it comes from: ``hits`` of ``trials``, int64 [N].
+
+    F1 comes from TP of TP + FP + FN, of which it is an increasing function: what differs in one differs in both.
+    """
+
+    rate: Rate
+    hits: Whole
+    trials: Whole
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Second minus first, arrays [N]: with its 95 % interval, p of chance, and q among all of them."""
+
+    difference: Rate
+    p: Numbers
+    q: Numbers
 
 
 @dataclass(frozen=True)
@@ -40,6 +65,23 @@ def difference(a: Rate, b: Rate) -> Rate:
     low = value - np.sqrt((b.value - b.low) ** 2 + (a.high - a.value) ** 2)
     high = value + np.sqrt((b.high - b.value) ** 2 + (a.value - a.low) ** 2)
     return Rate(value, low, high)
+
+
+def scores(counts: Whole, metric: str) -> Scores:
+    """Recall, precision or F1 of each class of ``counts`` [N, N], rows the true class."""
+    tp = np.diagonal(counts)
+    fn, fp = counts.sum(axis=1) - tp, counts.sum(axis=0) - tp
+    trials = {"recall": tp + fn, "precision": tp + fp, "f1": tp + fp + fn}[metric]
+    return Scores(rates.f1(tp, fp, fn) if metric == "f1" else rates.wilson(tp, trials), tp, trials)
+
+
+def differ(a: Scores, b: Scores) -> Difference:
+    """``b - a`` class by class; a class without trials in one of them is unknown: NaN, p and q 1."""
+    p = chance(a.hits, a.trials, b.hits, b.trials)
+    known = (a.trials > 0) & (b.trials > 0)
+    q = np.ones(len(p))
+    q[known] = discoveries(p[known])
+    return Difference(difference(a.rate, b.rate), p, q)
 
 
 def row_shares(counts: Whole) -> Numbers:

@@ -53,7 +53,7 @@ def drawdown(curves: ClassCurves, told_apart: Whole, most: int = BLOCKS) -> Draw
 
 
 def _blocks(curves: ClassCurves, most: int) -> Whole:
-    """Where the blocks begin: as many as fit across, but wide enough that the median class is seen ``SAMPLES`` times."""
+    """Where the blocks begin: as many as fit across, but so wide that the median class is seen ``SAMPLES`` times."""
     windows = len(curves.start)
     if not windows:
         return np.zeros(0, np.int64)

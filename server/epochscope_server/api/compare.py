@@ -1,4 +1,4 @@
-"""Two runs side by side: the signed difference of their matrices, and of each class's rates, with intervals."""
+"""Two runs side by side: how their matrices, classes and averages differ, and which differences chance explains."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from epochscope_server.analysis import rates
-from epochscope_server.analysis.compare import difference, row_shares
+from epochscope_server.analysis import compare
+from epochscope_server.analysis.averages import averages
+from epochscope_server.analysis.compare import METRICS, REAL, Cells, Scores, difference, scores
 from epochscope_server.analysis.confusion import Confusion
 from epochscope_server.analysis.rates import Rate
 from epochscope_server.api import confusion
@@ -23,16 +24,67 @@ MAX_RUNS = 8
 TwoRuns = Annotated[str, Query(description="ids of two runs, with a comma between", max_length=300)]
 
 
+MOST_CELLS = 200  # of the cells that differ, the largest
+
+
+class OneRate(BaseModel):
+    """With its 95 % interval; null is unknown, never 0."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class DifferenceAnswer(BaseModel):
+    first: OneRate
+    second: OneRate
+    difference: OneRate = Field(description="second minus first, with Newcombe's interval")
+    p: float = Field(description="of chance alone, chi-square with Yates's correction")
+    q: float = Field(description="false discovery rate among all classes; up to 0.05 it counts as real")
+    real: bool
+
+
+class ClassDifference(BaseModel):
+    class_name: str
+    recall: DifferenceAnswer
+    precision: DifferenceAnswer
+    f1: DifferenceAnswer
+
+
+class CellDifference(BaseModel):
+    true: str
+    predicted: str
+    first: int
+    of_first: int
+    second: int
+    of_second: int
+    difference: float = Field(description="share of the true class, second minus first")
+    q: float
+
+
+class AverageDifference(BaseModel):
+    first: OneRate
+    second: OneRate
+    difference: OneRate
+
+
+class ComparedRun(BaseModel):
+    id: str
+    from_: int = Field(alias="from")
+    to: int
+    epoch: int | None
+
+
 class CompareAnswer(BaseModel):
     split: str
     class_names: list[str]
-    runs: list[dict[str, Any]] = Field(description="id and window of each: the first is compared with")
+    runs: list[ComparedRun] = Field(description="the first is compared with")
     difference: list[list[float | None]] = Field(
         description="share of the true class in the second run minus that in the first; null without support"
     )
-    classes: list[dict[str, Any]] = Field(
-        description="per class recall, precision, f1: first, second, difference, each {value, low, high}"
-    )
+    classes: list[ClassDifference]
+    averages: dict[str, AverageDifference] = Field(description="accuracy and macro averages")
+    cells: list[CellDifference] = Field(description="the cells that really differ, the largest difference first")
 
 
 @router.get("/compare", response_model=CompareAnswer)
@@ -46,26 +98,13 @@ def get_compare(
     output: OutputName = None,
     label: LabelName = None,
 ) -> Json:
-    """The second run minus the first, over the same window or epoch of both."""
+    """The second run minus the first, over the same window or epoch of both; what is real, and what may be chance."""
     uids = several(runs)
     if len(uids) != 2:
         raise InvalidError("two_runs_needed", "A difference is of two runs; name two ids with a comma between", "runs")
     first, second = pair(rooms, uids, split, from_, to, epoch, output, label)
-    values = {name: (_rates(first, name), _rates(second, name)) for name in ("recall", "precision", "f1")}
-    classes = [
-        {
-            "class_name": class_name,
-            **{
-                name: {
-                    "first": _one(a, index),
-                    "second": _one(b, index),
-                    "difference": _one(difference(a, b), index),
-                }
-                for name, (a, b) in values.items()
-            },
-        }
-        for index, class_name in enumerate(first.class_names)
-    ]
+    differences = {name: told(scores(first.counts, name), scores(second.counts, name)) for name in METRICS}
+    cells = compare.cells(first.counts, second.counts)
     return Json(
         {
             "split": split,
@@ -74,10 +113,31 @@ def get_compare(
                 {"id": uid, "from": one.start, "to": one.stop, "epoch": one.epoch}
                 for uid, one in zip(uids, (first, second), strict=True)
             ],
-            "difference": (row_shares(second.counts) - row_shares(first.counts)).tolist(),
-            "classes": classes,
+            "difference": cells.difference.tolist(),
+            "classes": [
+                {"class_name": class_name, **{name: listed[index] for name, listed in differences.items()}}
+                for index, class_name in enumerate(first.class_names)
+            ],
+            "averages": _averages(first, second),
+            "cells": _cells(first, second, cells),
         }
     )
+
+
+def told(a: Scores, b: Scores) -> list[dict[str, Any]]:
+    """Each class's rates, their difference, and whether it is real."""
+    found = compare.differ(a, b)
+    return [
+        {
+            "first": _one(a.rate, index),
+            "second": _one(b.rate, index),
+            "difference": _one(found.difference, index),
+            "p": float(found.p[index]),
+            "q": float(found.q[index]),
+            "real": bool(found.q[index] <= REAL),
+        }
+        for index in range(len(a.hits))
+    ]
 
 
 def several(runs: str) -> list[str]:
@@ -109,11 +169,40 @@ def pair(
     return first, second
 
 
-def _rates(one: Confusion, name: str) -> Rate:
-    tp = np.diagonal(one.counts)
-    fp, fn = one.counts.sum(axis=0) - tp, one.counts.sum(axis=1) - tp
-    return {"recall": rates.recall(tp, fn), "precision": rates.precision(tp, fp), "f1": rates.f1(tp, fp, fn)}[name]
+def _averages(first: Confusion, second: Confusion) -> dict[str, Any]:
+    a, b = averages(first.counts), averages(second.counts)
+    return {
+        name: {
+            "first": _one(getattr(a, name)),
+            "second": _one(getattr(b, name)),
+            "difference": _one(difference(getattr(a, name), getattr(b, name))),
+        }
+        for name in ("accuracy", "macro_recall", "macro_precision", "macro_f1")
+    }
 
 
-def _one(rate: Rate, index: int) -> dict[str, float]:
-    return {"value": float(rate.value[index]), "low": float(rate.low[index]), "high": float(rate.high[index])}
+def _cells(first: Confusion, second: Confusion, cells: Cells) -> list[dict[str, Any]]:
+    size = np.where(cells.q <= REAL, np.abs(cells.difference), 0.0)
+    names = first.class_names
+    listed = []
+    for flat in np.argsort(-size, axis=None, kind="stable")[:MOST_CELLS]:
+        true, predicted = divmod(int(flat), len(names))
+        if not size[true, predicted] > 0:
+            break
+        listed.append(
+            {
+                "true": names[true],
+                "predicted": names[predicted],
+                "first": int(first.counts[true, predicted]),
+                "of_first": int(first.counts[true].sum()),
+                "second": int(second.counts[true, predicted]),
+                "of_second": int(second.counts[true].sum()),
+                "difference": float(cells.difference[true, predicted]),
+                "q": float(cells.q[true, predicted]),
+            }
+        )
+    return listed
+
+
+def _one(rate: Rate, index: int | tuple[()] = ()) -> dict[str, float]:
+    return {name: float(getattr(rate, name)[index]) for name in ("value", "low", "high")}

@@ -1,8 +1,8 @@
 """Two confusion matrices compared: the signed difference, second run minus first, in percentage points.
 
 Purple is where the second run is better, orange where it is worse: more on the diagonal is better, more off the
-diagonal is worse. The numbers keep their plain sign. A number is printed only where sampling noise does not
-explain the difference.
+diagonal is worse. The numbers keep their plain sign. A number is printed only where the difference is real: where its
+false discovery rate among all cells is at most 5 % (``analysis.compare``).
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from epochscope_server.analysis.compare import REAL, cells
 from epochscope_server.analysis.confusion import Confusion
 from epochscope_server.analysis.rates import Numbers, Whole
 from epochscope_server.figures import columns, text
 from epochscope_server.figures.frame import Figure, empty_figure, layout
 from epochscope_server.figures.matrix import HOVER_ALL, HOVER_NONE, TEXT_COARSE, apart, cell_trace, class_axes, shares
 from epochscope_server.figures.palette import INKS, Theme, signed
-
-SURE = 2.6  # standard errors; about 1 of 100 cells without a difference passes
 
 
 def compare_figure(
@@ -81,22 +80,10 @@ def compare_figure(
 
 
 def _sure(left: Whole, right: Whole, normalise: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Where the difference is more than noise: two shares, binomial, unpooled standard error. bool [N, N]."""
-    along = "true" if normalise == "none" else normalise
-    total = [
-        np.broadcast_to(
-            counts.sum(axis=1, keepdims=True) if along == "true" else counts.sum(axis=0, keepdims=True), counts.shape
-        ).astype(np.float64)
-        for counts in (left, right)
-    ]
-    p, q = shares(left, along), shares(right, along)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        # Two counts added to each side keep the error honest at shares of 0 and 1 (Agresti and Caffo, 2000).
-        error = np.zeros(left.shape)
-        for counts, of in zip((left, right), total, strict=True):
-            softened = (counts + 1) / (of + 2)
-            error = error + softened * (1 - softened) / (of + 2)
-        return np.abs(q - p) > SURE * np.sqrt(error)
+    """Where the difference of shares is real, bool [N, N]; of counts, where that of shares of the true class is."""
+    if normalise == "predicted":
+        return _sure(left.T, right.T, "true").T
+    return cells(left, right).q <= REAL
 
 
 def _inside(difference: Numbers, sure: Any, normalise: str) -> list[list[str]] | None:
