@@ -134,8 +134,8 @@ def test_a_full_disk_refuses_flushes_and_recovers_without_a_restart(lone_service
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
     refused = None
-    for _ in range(200):
-        flush = training.flush(series=[series_of(os.urandom(80_000))])
+    for step in range(2, 200):
+        flush = training.flush(series=[series_of(os.urandom(80_000))], confusion=[counted([([0], [0])], step)])
         answer = training.post(flush)
         if answer.status_code != 200:
             refused = answer
@@ -146,6 +146,9 @@ def test_a_full_disk_refuses_flushes_and_recovers_without_a_restart(lone_service
     with database.writer.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count=1073741823")
     assert training.post(flush).json() == {"acked": training.seq}
+    service.stop()  # what is answered now was not kept in memory alone
+    again = Training(lone_service(), run=training.run)
+    assert again.get("/confusion")["counts"][0][0] == training.seq
 
 
 def series_of(noise: bytes) -> wire.SeriesColumns:
