@@ -113,7 +113,7 @@ def stored_seqs(folder: Path) -> dict[str, int]:
     """The highest seq in the store of each run."""
     store = Store(folder)
     chosen = sa.select(run_table.c.uid, stream.c.next_seq - 1).join(stream, stream.c.run_id == run_table.c.id)
-    found = store.ask(lambda connection: dict(connection.execute(chosen).all()))
+    found: dict[str, int] = store.ask(lambda connection: dict(connection.execute(chosen).all()))
     store.close()
     return found
 

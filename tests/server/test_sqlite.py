@@ -143,12 +143,17 @@ def test_a_full_disk_refuses_flushes_and_recovers_without_a_restart(lone_service
     assert refused is not None
     assert refused.status_code == 503
     assert int(refused.headers["retry-after"]) > 0
+    other = Training(service)
+    begins = other.flush(series=[series_of(os.urandom(80_000))], confusion=[counted([([0], [0])])])
+    assert other.post(begins).status_code == 503
     with database.writer.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count=1073741823")
+    assert other.post(begins).json() == {"acked": 1}
     assert training.post(flush).json() == {"acked": training.seq}
     service.stop()  # what is answered now was not kept in memory alone
-    again = Training(lone_service(), run=training.run)
-    assert again.get("/confusion")["counts"][0][0] == training.seq
+    restarted = lone_service()
+    for one in (training, other):
+        assert Training(restarted, run=one.run).get("/confusion")["counts"][0][0] == one.seq
 
 
 def series_of(noise: bytes) -> wire.SeriesColumns:
