@@ -1,6 +1,6 @@
 // The view and its address: everything that a viewer has chosen is in the URL, and only what differs from the default.
 
-/** @import {By, Metric, Normalise, Split, View} from "./types.d.ts" */
+/** @import {By, Metric, Normalise, Split, Steadiness, View} from "./types.d.ts" */
 
 /** @type {View} */
 export const DEFAULT = Object.freeze({
@@ -17,6 +17,8 @@ export const DEFAULT = Object.freeze({
   epoch: null,
   normalise: "true",
   focus: null,
+  steadiness: "raster",
+  rows: null,
   key: "",
   smooth: 0,
   output: "",
@@ -47,6 +49,8 @@ export function read(url) {
     epoch: window.from === null && window.to === null ? step(query.get("epoch")) : null,
     normalise: /** @type {Normalise} */ (one(query.get("normalise"), ["true", "none", "predicted"])),
     focus: query.has("focus") ? list(query.get("focus")).map(Number).filter((index) => Number.isSafeInteger(index) && index >= 0) : null,
+    steadiness: /** @type {Steadiness} */ (one(query.get("steadiness"), ["raster", "multiples"])),
+    rows: step(query.get("rows")),
     key: query.get("key") ?? "",
     smooth: share(query.get("smooth")),
     output: query.get("output") ?? "",
@@ -61,7 +65,7 @@ export function read(url) {
  */
 export function write(view) {
   const query = new URLSearchParams();
-  for (const name of /** @type {const} */ (["q", "split", "metric", "by", "width", "from", "to", "epoch", "normalise", "key", "smooth", "output", "label", "theme"])) {
+  for (const name of /** @type {const} */ (["q", "split", "metric", "by", "width", "from", "to", "epoch", "normalise", "steadiness", "rows", "key", "smooth", "output", "label", "theme"])) {
     const value = view[name];
     if (value !== DEFAULT[name] && value !== null) query.set(name, String(value));
   }

@@ -5,6 +5,8 @@ export type Metric = "f1" | "recall" | "precision";
 export type By = "batch" | "epoch";
 export type Normalise = "none" | "true" | "predicted";
 export type Theme = "light" | "dark";
+/** How stability is shown: rows of ink, or a small chart a class. */
+export type Steadiness = "raster" | "multiples";
 export type Status =
   | "running" | "stalled" | "silent" | "lost"
   | "finished" | "failed" | "interrupted" | "terminated";
@@ -24,6 +26,8 @@ export interface View {
   epoch: number | null;
   normalise: Normalise;
   focus: number[] | null;
+  steadiness: Steadiness;
+  rows: number | null;
   key: string;
   smooth: number;
   output: string;
@@ -71,6 +75,26 @@ export interface InFocus { index: number; name: string; run?: string; colour: st
 export interface Confused { true: number; predicted: number; count: number; of: number; share: number; }
 export interface Changed { true: number; predicted: number; difference: number; a: number; b: number; better: boolean; }
 
+export interface Rated { value: number | null; low: number | null; high: number | null; n: number; }
+/** A change of a class's recall, as figures list it; `window`: the steps `[from, to)` to look at to see it. */
+export interface ListedChange {
+  index: number;
+  name: string;
+  kind: "drop" | "recovery" | "learning";
+  direction: "drop" | "rise";
+  from: number;
+  to: number;
+  at: number;
+  window: [number, number];
+  before: Rated;
+  after: Rated;
+  taken_for: string | null;
+  unseen: boolean;
+  mix: { name: string; before: number; after: number }[];
+  mix_explains: boolean;
+  near: string[];
+}
+
 /** What a figure says about itself: the windows behind its points, and what stands out in it. */
 export interface Meta {
   empty?: boolean;
@@ -84,6 +108,10 @@ export interface Meta {
   right?: number;
   largest?: (Confused | Changed)[];
   unit?: string;
+  rows?: number[];
+  folded?: number;
+  charts?: [number, number];
+  changes?: ListedChange[];
 }
 
 export interface Figure { data: object[]; layout: Record<string, unknown> & { meta: Meta }; }

@@ -1,10 +1,11 @@
 // The curves of the classes, with the brush that chooses the window of the confusion matrix.
 
-/** @import {Drawing, Figure, Loop, Marks, Run, View, Windows} from "../types.d.ts" */
+/** @import {Drawing, Figure, Loop, Run, View, Windows} from "../types.d.ts" */
 import * as api from "../api.js";
 import { Chart } from "./chart.js";
 import { focusChoice } from "./focus.js";
 import { output, outputName } from "./matrix.js";
+import { covered, marks, nearest, windowsOf } from "./windows.js";
 import { METRICS, count, steps } from "./words.js";
 
 const MANY_CLASSES = 40; // with more lines than this, wider windows keep the drawing quick
@@ -26,7 +27,7 @@ export function classes(loop) {
 
   /** @param {Figure} figure */
   function told({ layout: { meta } }) {
-    windows = Array.isArray(meta.from) && Array.isArray(meta.to) && meta.x ? { x: meta.x, from: meta.from, to: meta.to, epoch: Array.isArray(meta.epoch) ? meta.epoch : null } : null;
+    windows = windowsOf(meta);
     focus.set(output(run, view)?.class_names ?? [], view.focus, meta.focus ?? []);
     const from = windows?.from[0];
     const to = windows?.to[0];
@@ -37,7 +38,7 @@ export function classes(loop) {
   /** @returns {Drawing} */
   function drawing() {
     return {
-      marks: marks(),
+      marks: marks(windows, view, run),
       onBrush: (range, done) => {
         const window = range && windows && covered(windows, range);
         if (window) loop.go({ from: window[0], to: window[1], epoch: null }, done ? "push" : "drag");
@@ -51,26 +52,6 @@ export function classes(loop) {
         else loop.go({ from: windows.from[at] ?? null, to: windows.to[at] ?? null, epoch: null });
       },
     };
-  }
-
-  /** @returns {Marks} */
-  function marks() {
-    const begun = (run?.spans ?? []).filter((span) => span.split === view.split && span.epoch > 1);
-    const every = Math.ceil(begun.length / 12);
-    const lines = view.by === "epoch" || begun.length > 60 ? [] : begun.map(({ epoch, from }, index) => ({ at: from - 0.5, text: index % every === 0 ? `epoch ${epoch}` : "", short: index % every === 0 ? `${epoch}` : "" }));
-    return { lines, window: shaded() };
-  }
-
-  /** The chosen window in the units of the x axis. @returns {[number, number] | null} */
-  function shaded() {
-    if (!windows?.from.length) return null;
-    const chosen = view.epoch ? run?.spans.find((span) => span.split === view.split && span.epoch === view.epoch) : view;
-    if (!chosen || (chosen.from === null && chosen.to === null)) return null;
-    const first = chosen.from ?? 1;
-    const end = chosen.to ?? windows.to.at(-1) ?? first + 1;
-    if (windows.x === "step") return [first - 0.5, end - 0.5];
-    const inside = (windows.epoch ?? []).filter((_, at) => (windows?.from[at] ?? 0) < end && (windows?.to[at] ?? 0) > first);
-    return inside.length ? [Math.min(...inside) - 0.5, Math.max(...inside) + 0.5] : null;
   }
 
   return {
@@ -106,35 +87,6 @@ export function chosen(view) {
   if (view.epoch) return `epoch ${view.epoch}`;
   if (view.from === null && view.to === null) return "whole run";
   return view.to === null ? `from step ${count(view.from ?? 1)}` : steps(view.from ?? 1, view.to);
-}
-
-/**
- * The steps `[from, to)` of the windows whose points lie in a stretch of the axis; the nearest one if none does.
- * @param {Windows} windows
- * @param {[number, number]} range
- * @returns {[number, number] | null}
- */
-function covered(windows, range) {
-  let first = windows.from.findIndex((_, at) => place(windows, at) >= range[0]);
-  let last = windows.from.findLastIndex((_, at) => place(windows, at) <= range[1]);
-  if (first < 0 || last < 0 || first > last) first = last = nearest(windows, (range[0] + range[1]) / 2);
-  const from = windows.from[first];
-  const to = windows.to[last];
-  return from !== undefined && to !== undefined ? [from, to] : null;
-}
-
-/** Where a window's point stands on the axis: at its epoch, or at the middle of its steps. @param {Windows} windows @param {number} at */
-function place(windows, at) {
-  return windows.epoch?.[at] ?? ((windows.from[at] ?? 0) + (windows.to[at] ?? 0) - 1) / 2;
-}
-
-/** @param {Windows} windows @param {number} x */
-function nearest(windows, x) {
-  let best = 0;
-  for (let at = 1; at < windows.from.length; at += 1) {
-    if (Math.abs(place(windows, at) - x) < Math.abs(place(windows, best) - x)) best = at;
-  }
-  return best;
 }
 
 /** The width to ask for: null leaves it to the service. @param {View} view @param {Run} run @param {number} names */

@@ -8,6 +8,7 @@ import { fill, h } from "./element.js";
 import { runHeader } from "./header.js";
 import { labelName, labelOptions, matrix } from "./matrix.js";
 import { scalars } from "./scalars.js";
+import { stability } from "./stability.js";
 import { goesOn } from "./words.js";
 
 const WIDTHS = [1, 5, 25, 100, 500];
@@ -21,6 +22,7 @@ export function runPage(loop) {
   const curves = classes(loop);
   const confusion = matrix(loop);
   const lines = scalars(loop);
+  const steady = stability(loop);
 
   const split = segments("Split", /** @type {[Split, string][]} */ ([["train", "train"], ["val", "val"], ["test", "test"]]), (value) => loop.go({ split: value, from: null, to: null }));
   const metric = segments("Metric", METRIC_WORDS, (value) => loop.go({ metric: value }));
@@ -35,7 +37,7 @@ export function runPage(loop) {
   const epoch = list("Matrix of epoch", (value) => loop.go({ epoch: value ? Number(value) : null, from: null, to: null }));
   const controls = h("div", { class: "controls", role: "group", "aria-label": "What is shown" }, output.element, label.element, split.element, metric.element, by.element, width.element, epoch.element, steps);
   const wide = h("div", { class: "panel wide" }, curves.element);
-  const body = h("div", { class: "grid" }, wide, confusion.element, h("div", { class: "panel low" }, lines.element));
+  const body = h("div", { class: "grid" }, wide, confusion.element, h("div", { class: "panel low" }, lines.element), steady.element);
   const trouble = h("div", { class: "trouble", role: "alert" });
   const element = h("article", { class: "run-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), trouble, head.element, controls, body);
   for (const part of [head.element, controls, body]) part.hidden = true;
@@ -102,15 +104,17 @@ export function runPage(loop) {
     const waiting = !run.outputs.length && goesOn(run.status) && !run.steps.train;
     // Without classes there is nothing for these to show; the head says why.
     const alone = !run.outputs.length && !waiting;
-    for (const part of [controls, wide, confusion.element]) part.hidden = alone;
+    for (const part of [controls, wide, confusion.element, steady.element]) part.hidden = alone;
     body.classList.toggle("alone", alone);
     if (alone) return;
     if (waiting) {
       curves.tell("Waiting for the first batch.");
       confusion.tell("Waiting for the first batch.");
+      steady.tell("Waiting for the first batch.");
       return;
     }
     curves.show(view, run, news);
+    steady.show(view, run, news);
     const key = JSON.stringify([view.split, view.from, view.to, view.epoch, view.output, view.label, view.normalise, loop.theme()]);
     confusion.show(view, run, news && settled !== key);
     settled = isSettled(run, view) ? key : "";
@@ -153,6 +157,7 @@ export function runPage(loop) {
       curves.close();
       confusion.close();
       lines.close();
+      steady.close();
     },
   };
   return page;
