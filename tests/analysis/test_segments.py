@@ -66,6 +66,17 @@ def test_a_cut_is_placed_as_finely_as_the_windows_are() -> None:
     assert cut.last[0] - cut.first[0] <= 2
 
 
+def test_cuts_close_to_each_other_keep_their_order_when_they_are_placed_finely() -> None:
+    rates = np.full((400, 600), 0.9)
+    rates[:, :40] = 0.02
+    rates[:, 40:42] = [0.2, 0.7]  # learnt within less than a block of those in which cuts are first looked for
+    counts = draw(rates, 20)
+    cut = cuts(counts.tp, counts.support)
+    same = cut.row[1:] == cut.row[:-1]
+    assert same.sum() > 100
+    assert (np.diff(cut.at)[same] > 0).all()
+
+
 def test_while_a_class_is_not_seen_nobody_knows_when_it_changed() -> None:
     support = np.full((1, 120), 20)
     support[0, 50:80] = 0
