@@ -75,8 +75,8 @@ class DamagedError(PublicError):
     def __init__(self, what: str) -> None:
         super().__init__(
             "damaged",
-            f"A part of this is damaged on disk ({what}). The rest can be read; stop the service and let "
-            "`epochscope doctor` look at the store",
+            f"A part of this is damaged on disk ({what}). The rest can be read; if you have a copy of the data folder "
+            "from before, stop the service and put it back",
         )
 
 

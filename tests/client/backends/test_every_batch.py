@@ -201,7 +201,9 @@ def several_outputs(listener: Listener) -> None:
             listener.matrices(output="sick")[number],
             confusion_matrix(YES[part], guesses["sick"][part, 0] > 0.5, labels=[0, 1]),
         )
-    assert {"loss", "kind_loss", "sick_loss", "kind_accuracy"} <= listener.keys()
+    # On JAX Keras keeps the loss of each output while it differentiates, where nothing can be seen.
+    how = "{} (running mean)" if BACKEND == "jax" else "{}"
+    assert {"loss", "kind_accuracy", how.format("kind_loss"), how.format("sick_loss")} <= listener.keys()
 
 
 def several_labels(listener: Listener) -> None:
