@@ -9,8 +9,12 @@ from pathlib import Path
 
 import httpx2
 import numpy as np
+import psycopg
 import pytest
 import stage
+from epochscope_server.errors import StartError
+from epochscope_server.store import runs
+from epochscope_server.store.database import Database
 from listening import listening
 from postgres import Cluster, start_cluster
 from stage import Service, Training, counted, serve_process, start_service
@@ -64,15 +68,15 @@ def test_a_flush_sent_to_both_is_stored_once(services: tuple[Service, Service]) 
 
 
 def test_many_runs_by_both_at_once_neither_lock_up_nor_lose_a_number(services: tuple[Service, Service]) -> None:
-    runs = [f"shared{number:04d}" for number in range(12)]
+    shared = [f"shared{number:04d}" for number in range(12)]
     trouble: list[str] = []
 
     def train(service: Service, stream: str) -> None:
         order = np.random.default_rng(sum(stream.encode())).permutation(12)
-        mine = {run: Training(service, run=run, stream=stream) for run in runs}
+        mine = {run: Training(service, run=run, stream=stream) for run in shared}
         for step in range(1, 16):
             for number in order:
-                answer = mine[runs[number]].post(mine[runs[number]].flush(confusion=[counted([([0], [1])], step)]))
+                answer = mine[shared[number]].post(mine[shared[number]].flush(confusion=[counted([([0], [1])], step)]))
                 if answer.status_code != 200:
                     trouble.append(answer.text)
 
@@ -86,10 +90,32 @@ def test_many_runs_by_both_at_once_neither_lock_up_nor_lose_a_number(services: t
     for thread in threads:
         thread.join()
     assert trouble == []
-    for run in runs:
+    for run in shared:
         found = Training(services[0], run=run)
         assert found.get("/confusion")["counts"][0][1] == 6 * 15
         assert found.get()["rev"] == 6 * 15
+
+
+def test_changes_are_numbered_in_the_order_of_their_commits(
+    services: tuple[Service, Service], cluster: Cluster
+) -> None:
+    first, second = Training(services[0]), Training(services[1])
+    first.send()
+    second.send()
+    answers: list[int] = []
+    # As another service does whose commit has its number and is not through: nobody may be given a later one yet.
+    with psycopg.connect(stage.url_of(services[0].data_dir) or "") as busy:
+        busy.execute("SELECT pg_advisory_xact_lock(%s)", [runs.NUMBERING])
+        busy.execute("UPDATE run SET change = change + 2 WHERE uid = %s", [second.run])
+        thread = threading.Thread(target=lambda: answers.append(first.send()))
+        thread.start()
+        thread.join(0.5)
+        assert answers == []
+    thread.join(20)
+    assert answers == [2]
+    name = cluster.name_in(stage.url_of(services[0].data_dir))
+    latest = cluster.ask("SELECT uid FROM run ORDER BY change DESC LIMIT 1", name)
+    assert latest == [(first.run,)]
 
 
 def test_a_page_of_one_service_is_told_what_came_to_the_other(services: tuple[Service, Service]) -> None:
@@ -107,21 +133,26 @@ def test_a_page_of_one_service_is_told_what_came_to_the_other(services: tuple[Se
     assert int(deleted["id"]) > int(event["id"])
 
 
-def test_two_services_that_start_together_make_one_schema(cluster: Cluster, tmp_path: Path) -> None:
-    with stage.using(cluster):
-        stage.url_of(tmp_path)
-        started: list[Service] = []
-        threads = [threading.Thread(target=lambda: started.append(start_service(tmp_path))) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+def test_services_that_start_together_make_one_schema(cluster: Cluster, tmp_path: Path) -> None:
+    url = cluster.database("together")
+    opened: list[Database] = []
+    trouble: list[Exception] = []
+
+    def start() -> None:
         try:
-            assert len(started) == 4
-            assert Training(started[0]).send() == 1
-        finally:
-            for one in started:
-                one.stop()
+            opened.append(Database(tmp_path, url))
+        except StartError as error:
+            trouble.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for database in opened:
+        database.close()
+    assert trouble == []
+    assert len(opened) == 4
 
 
 @pytest.fixture

@@ -67,13 +67,6 @@ def test_a_file_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["LOCK", FILE]
 
 
-def test_a_reader_can_not_write(tmp_path: Path) -> None:
-    database = Database(tmp_path)
-    with pytest.raises(Exception, match="readonly"), database.read() as connection:
-        connection.exec_driver_sql("DELETE FROM run")
-    database.close()
-
-
 MOUNTS = """\
 /dev/sda1 / ext4 rw,relatime 0 0
 server:/home /home nfs4 rw,vers=4.2 0 0
