@@ -44,6 +44,8 @@ def listening(service: Service, last_event_id: int | None = None) -> Iterator[Qu
     thread.start()
     assert open_.wait(10)
     time.sleep(0.1)  # the stream's mailbox opens with its first turn on the loop
-    yield events
-    closing.set()
-    client.close()
+    try:
+        yield events
+    finally:
+        closing.set()
+        client.close()
