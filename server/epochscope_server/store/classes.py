@@ -79,14 +79,7 @@ def fetch(
 ) -> Curves:
     """What the sums over windows ``[start, stop)`` are made of; the windows ascend and do not overlap."""
     source = confusion.source(connection, run, output_id, split)
-    parts = []
-    for piece in source.pieces:
-        first = np.maximum(start, piece.start)
-        end = stop if piece.stop is None else np.minimum(stop, piece.stop)
-        for one in source.pyramids:
-            if one.attempt == piece.attempt:
-                here = Runs(first, np.minimum(end, one.sealed_to), np.arange(len(start)))
-                parts.append(_fetch(connection, blocks, source, one, here))
+    parts = [_fetch(connection, blocks, source, one, here) for one, here in source.shares(start, stop)]
     return Curves(source, start, stop, parts)
 
 

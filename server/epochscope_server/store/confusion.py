@@ -19,6 +19,7 @@ from epochscope_server.store.cache import Blocks
 from epochscope_server.store.formats import leaf, node, total
 from epochscope_server.store.formats.counts import Columns, Counts, summed
 from epochscope_server.store.schema import count_node, counts
+from epochscope_server.store.windows import Runs
 
 _empty = np.zeros(0, np.int64)
 
@@ -54,6 +55,15 @@ class Source:
             first, end = max(start, piece.start), stop if piece.stop is None else min(stop, piece.stop)
             if first < end:
                 yield piece, first, end
+
+    def shares(self, start: Whole, stop: Whole) -> Iterator[tuple[Pyramid, Runs]]:
+        """Each pyramid with what it holds sealed of windows ``[start, stop)``, int64 [P], each its own owner."""
+        for piece in self.pieces:
+            first = np.maximum(start, piece.start)
+            end = stop if piece.stop is None else np.minimum(stop, piece.stop)
+            for one in self.pyramids:
+                if one.attempt == piece.attempt:
+                    yield one, Runs(first, np.minimum(end, one.sealed_to), np.arange(len(start)))
 
     def waiting(self, start: int, stop: int) -> Cells:
         """The counts of ``[start, stop)`` that are not sealed yet."""

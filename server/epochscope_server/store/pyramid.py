@@ -6,8 +6,6 @@ leaf is level 0. So gaps between steps are legal, and where a piece lies never d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 LEAF = 64  # steps
 FAN = 8
 TOP = 14  # 64 * 8^14 = 2^48 steps
@@ -24,7 +22,7 @@ def cover(start: int, stop: int, complete_to: int) -> list[tuple[int, int, int]]
     """What to add up for steps ``[start, stop)``: ranges (level, lo, hi) of pieces lo to hi - 1, in order of steps.
 
     Above level 0 a piece lies inside the window and is complete (ends at or before ``complete_to``, to which steps are
-    sealed). Leaves fill the rest; the first and the last may reach past the window: see ``ragged``.
+    sealed). Leaves fill the rest; the first and the last may reach past the window.
     """
     if start >= stop:
         return []
@@ -44,21 +42,6 @@ def cover(start: int, stop: int, complete_to: int) -> list[tuple[int, int, int]]
         lo, hi, level = up, down, level + 1
     middle = (level, lo, hi) if level else (0, head_leaf, tail_leaf)
     return [piece for piece in (*head, middle, *reversed(tail)) if piece[1] < piece[2]]
-
-
-def ragged(leaf: int, start: int, stop: int) -> bool:
-    """Whether a leaf reaches past the window, so that only some of its steps count."""
-    return leaf * LEAF < start or (leaf + 1) * LEAF > stop
-
-
-def completed(before: int, after: int) -> list[tuple[int, int, int]]:
-    """Ranges (level, lo, hi) of nodes that are complete once steps are sealed to ``after``, not ``before``."""
-    found = []
-    for level in range(1, TOP + 1):
-        lo, hi = before // width(level), after // width(level)
-        if lo < hi:
-            found.append((level, lo, hi))
-    return found
 
 
 def ancestors(leaf: int, complete_to: int) -> list[tuple[int, int]]:
@@ -81,44 +64,6 @@ def bucket_width(level: int) -> int:
 def row_width(level: int) -> int:
     """Steps of one blob of marginals: 1024, 8192 ..."""
     return ROW * bucket_width(level)
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Points of a curve on the borders of buckets: point p is steps ``[start + p * width, start + (p + 1) * width)``.
-
-    ``level`` and ``first``, ``group``, ``points``: what ``marginals.curves`` asks for; ``rows``: the blobs it needs,
-    lo to hi - 1. ``start``, ``width`` in steps.
-    """
-
-    level: int
-    first: int
-    group: int
-    points: int
-    rows: tuple[int, int]
-    start: int
-    width: int
-
-
-def grid(start: int, stop: int, points: int, finest: int = 0) -> Grid | None:
-    """At most ``points`` equal points over ``[start, stop)``, whose ends move outwards to the borders of buckets.
-
-    None where that would leave less than half of the points: the window is too short for buckets, leaves must be read.
-    ``finest`` is the lowest level that is kept (many classes: see ``finest_level``).
-    """
-    for level in range(TOP, finest - 1, -1):
-        each = bucket_width(level)
-        first, last = start // each, -(-stop // each)
-        buckets = last - first
-        if 2 * buckets < points and level > finest:
-            continue
-        if 2 * buckets < points:
-            return None
-        group = -(-buckets // points)
-        count = -(-buckets // group)
-        rows = (first // ROW, -(-last // ROW))
-        return Grid(level, first, group, count, rows, first * each, group * each)
-    return None
 
 
 def finest_level(classes: int) -> int:

@@ -48,22 +48,6 @@ def test_a_window_worked_out_by_hand() -> None:
     assert pyramid.cover(7, 6, 100) == []
 
 
-@given(st.integers(0, 20_000), st.integers(0, 20_000))
-def test_nodes_complete_once(before: int, after: int) -> None:
-    done = {
-        (level, idx)
-        for level, lo, hi in pyramid.completed(min(before, after), max(before, after))
-        for idx in range(lo, hi)
-    }
-    want = {
-        (level, idx)
-        for level in (1, 2, 3)
-        for idx in range(20_000 // pyramid.width(level) + 1)
-        if min(before, after) < (idx + 1) * pyramid.width(level) <= max(before, after)
-    }
-    assert done == want
-
-
 @given(st.integers(0, 3000), st.integers(0, 200_000))
 def test_the_ancestors_of_a_leaf_are_the_complete_nodes_that_hold_it(leaf: int, complete_to: int) -> None:
     found = pyramid.ancestors(leaf, complete_to)

@@ -103,19 +103,8 @@ def test_buckets_come_back_to_the_last_bit(drawn: list[tuple[int, float]], facto
     assert list(map(bits, buckets(rollup.decode(data)))) == list(map(bits, buckets(made)))
     half = len(made) // 2
     parts = [rollup.encode(made[:half]), rollup.encode(made[half:])]
-    assert list(map(bits, buckets(rollup.decode_many(parts)))) == list(map(bits, buckets(made)))
+    assert list(map(bits, buckets(rollup.joined(map(rollup.decode, parts))))) == list(map(bits, buckets(made)))
     assert content.same(data, rollup.encode(rollup.decode(data)))
-
-
-@settings(max_examples=40, deadline=None)
-@given(POINTS, st.sets(st.integers(0, 59), min_size=1, max_size=6))
-def test_buckets_merge_at_any_edges(drawn: list[tuple[int, float]], chosen: set[int]) -> None:
-    made = rollup.of_points(*arrays(drawn), 1)
-    edges = sorted(edge for edge in chosen if edge < len(made))
-    found = rollup.merged_at(made, np.array(edges, np.int64))
-    ends = [*edges[1:], len(made)][: len(edges)]
-    want = [rollup.merged(made[lo:hi], len(made)) for lo, hi in zip(edges, ends, strict=True)]
-    assert list(map(bits, buckets(found))) == list(map(bits, buckets(rollup.joined(want))))
 
 
 def test_a_spike_and_a_nan_of_one_batch_show_among_a_million() -> None:
@@ -131,13 +120,6 @@ def test_a_spike_and_a_nan_of_one_batch_show_among_a_million() -> None:
         assert (int(each.nan.sum()), int(each.nan[654_321 // size])) == (1, 1)
         assert (int(each.below.sum()), each.last[-1]) == (1, -np.inf)
         assert int(each.n.sum()) == 1_000_000
-
-
-def test_edges_outside_or_out_of_order_are_refused() -> None:
-    made = rollup.of_points(np.arange(1, 11), np.zeros(10), 1)
-    for edges in ([3, 2], [2, 2], [-1, 4], [4, 10]):
-        with pytest.raises(ValueError, match="edges must ascend, inside the rollup"):
-            rollup.merged_at(made, np.array(edges))
 
 
 def test_buckets_that_are_none_are_not_written() -> None:

@@ -14,7 +14,6 @@ import numpy as np
 from epochscope_server.analysis.confusion import Cells
 from epochscope_server.analysis.rates import Whole
 from epochscope_server.store.formats import counts as sparse
-from epochscope_server.store.formats.columns import Unsigned
 from epochscope_server.store.formats.counts import Columns, Counts
 from epochscope_server.store.formats.frame import FormatError, pack, unpack
 from epochscope_server.store.formats.node import classes_of
@@ -24,7 +23,6 @@ SUPPORT, FALSE_NEGATIVES, FALSE_POSITIVES = KINDS = range(3)
 MAGIC = b"ESM1"
 _CLASSES = struct.Struct("<I")
 _HEADER = _CLASSES.size + sparse.HEADER.size
-_WIDER = {1: np.uint16, 2: np.uint32, 4: np.int64, 8: np.int64}  # holds the sum of 64
 
 
 def counts_of_cells(cells: Cells, first: int, width: int, classes: int) -> Counts:
@@ -96,64 +94,6 @@ def read(data: bytes, classes: int) -> Counts:
         FormatError: it is damaged, or of another number of classes.
     """
     return open_columns(data, classes).counts()
-
-
-def curves(rows: Iterable[tuple[int, bytes | Columns]], classes: int, first: int, points: int, group: int) -> Whole:
-    """Support, false negatives, false positives of each class at ``points`` points, int64 [3, classes, points].
-
-    Args:
-        rows: (number of the row, its blob or what ``open_columns`` made of it); the row holds buckets
-            ``[64 * number, 64 * number + 64)`` of its level. A row that is left out counts nothing.
-        first: bucket with which the first point starts.
-        group: buckets a point; point p is buckets ``[first + p * group, first + (p + 1) * group)``.
-
-    Raises:
-        FormatError: a blob is damaged, or of another number of classes.
-    """
-    total = np.zeros((len(KINDS) * classes, points), np.int64)
-    for number, data in rows:
-        kept = open_columns(data, classes) if isinstance(data, bytes) else data
-        bucket = np.arange(number * BUCKETS - first, (number + 1) * BUCKETS - first)
-        inside = (bucket >= 0) & (bucket < points * group)
-        point = np.where(inside, bucket // group, -1)
-        if not inside.any():
-            continue
-        if kept.cell is None:
-            lo, hi = int(inside.argmax()), BUCKETS - int(inside[::-1].argmax())
-            _fold(total, kept.low.reshape(-1, BUCKETS)[:, lo:hi], int(bucket[lo]), group)
-            exception = kept.exception
-        else:
-            _scatter(total, point, kept.cell, kept.low)
-            exception = kept.cell[kept.exception]
-        _scatter(total, point, exception, kept.high)
-    return total.reshape(len(KINDS), classes, points)
-
-
-def _fold(total: Whole, block: Unsigned, bucket: int, group: int) -> None:
-    """Add ``block`` [lines, buckets from ``bucket`` on] to ``total`` [lines, points], ``group`` buckets a point."""
-    at, buckets = 0, block.shape[1]
-    while at < buckets:
-        point, past = divmod(bucket + at, group)
-        whole = (buckets - at) // group if past == 0 else 0
-        if whole:  # strided sums of narrow numbers are many times faster than a sum over the last axis
-            parts = block[:, at : at + whole * group].reshape(len(block), whole, group)
-            summed = parts[:, :, 0] if group == 1 else parts[:, :, 0].astype(_WIDER[block.dtype.itemsize])
-            for each in range(1, group):
-                summed += parts[:, :, each]
-            total[:, point : point + whole] += summed
-            at += whole * group
-        else:
-            end = min(buckets, at + group - past)
-            total[:, point] += block[:, at:end].sum(axis=1, dtype=np.int64)
-            at = end
-
-
-def _scatter(total: Whole, point: Whole, cell: Whole, count: Whole | Unsigned) -> None:
-    """Add ``count`` at the cells of a row of which bucket b belongs to ``point[b]``, -1 for none."""
-    where = point[cell & (BUCKETS - 1)]
-    inside = np.flatnonzero(where >= 0)
-    line = cell[inside] >> 6
-    np.add.at(total.reshape(-1), line * total.shape[1] + where[inside], count[inside].astype(np.int64))
 
 
 def _dense(counts: Counts, classes: int) -> Whole:

@@ -98,13 +98,6 @@ def merged(rollup: Rollup, factor: int = FACTOR) -> Rollup:
     return _merged(np.arange(0, len(rollup), factor), rollup)
 
 
-def merged_at(rollup: Rollup, edges: Whole) -> Rollup:
-    """Bucket b is buckets ``[edges[b], edges[b + 1])``; the last reaches to the end. ``edges`` int64 ascend."""
-    if len(edges) and (int(edges[0]) < 0 or int(edges[-1]) >= len(rollup) or (np.diff(edges) < 1).any()):
-        raise ValueError("edges must ascend, inside the rollup")
-    return _merged(edges - edges[0], rollup[int(edges[0]) :]) if len(edges) else rollup[:0]
-
-
 def joined(parts: Iterable[Rollup]) -> Rollup:
     """Rollups one after the other."""
     every = list(parts)
@@ -155,11 +148,6 @@ def decode(data: bytes) -> Rollup:
     last, low, high = (step_first + column for column in whole[1:4])
     finite, nan, above, below = whole[4:]
     return Rollup(step_first, last, low, high, finite, nan, above, below, *values)
-
-
-def decode_many(blobs: Iterable[bytes]) -> Rollup:
-    """The buckets of many blobs, one after the other."""
-    return joined(decode(blob) for blob in blobs)
 
 
 def _merged(edges: Whole, parts: Rollup) -> Rollup:
