@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from epochscope import wire
 from epochscope_server.store import confusion, sealing
 from epochscope_server.store import sealer as room
-from epochscope_server.store.schema import count_node, flush, stream
+from epochscope_server.store.schema import count_node, flush_body, stream
 from epochscope_server.store.sealer import Sealer
 from sealing import Store, seal, sealer
 from stage import Service, Training, counted
@@ -147,7 +147,8 @@ def test_a_long_run_does_not_hold_up_the_others(store: Store, monkeypatch: pytes
 def test_a_damaged_flush_is_set_aside_and_the_run_is_still_read(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     for seq in range(1, 6):
         run_id = post(store, "damaged00", seq)
-    spoilt = flush.update().where(flush.c.run_id == run_id, flush.c.seq == 3).values(body=b"no flush at all")
+    third = (flush_body.c.run_id == run_id, flush_body.c.seq == 3)
+    spoilt = flush_body.update().where(*third).values(body=b"no flush at all")
     store.writer.submit(lambda connection: connection.execute(spoilt)).result()
     assert total(store, "damaged00") == 4
     running = Sealer(store.database, store.writer)
@@ -155,7 +156,7 @@ def test_a_damaged_flush_is_set_aside_and_the_run_is_still_read(store: Store, ca
     running.close()
     assert total(store, "damaged00") == 4
     assert "run damaged00: flush 3 of stream 0 is damaged on disk" in caplog.text
-    kept = sa.select(flush.c.seq).where(flush.c.body.is_not(None))
+    kept = sa.select(flush_body.c.seq)
     assert store.ask(lambda connection: connection.scalars(kept).all()) == [3]
     assert post(store, "damaged00", 6) == run_id
     assert total(store, "damaged00") == 5

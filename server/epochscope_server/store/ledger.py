@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from epochscope import wire
 
 from epochscope_server.store import attempts, runs
-from epochscope_server.store.schema import deleted_run, flush, run, stream
+from epochscope_server.store.schema import deleted_run, flush, flush_body, run, stream
 
 MOST_RUNS = 2000  # kept in memory from one commit to the next
 
@@ -167,7 +167,9 @@ class Ledger:
         if not heard:
             return {}
         following = {(row["run_id"], row["stream_id"]): row["seq"] + 1 for row in self._new}
-        connection.execute(flush.insert(), self._new)
+        for table in (flush, flush_body):
+            names = table.c.keys()
+            connection.execute(table.insert(), [{name: row[name] for name in names} for row in self._new])
         connection.execute(
             _NEXT,
             [{"of_run": of, "of_stream": number, "new_next_seq": seq} for (of, number), seq in following.items()],

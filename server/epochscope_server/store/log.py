@@ -99,7 +99,7 @@ def _take(connection: sa.Connection, ledger: Ledger, post: Posted) -> tuple[int,
     if posted.info is not None:
         known.restate(connection, posted.info)
     _note(connection, ledger, known, stream, post)
-    ledger.add(known, stream, crc32=post.crc32, received_ms=post.received_ms, arrived=known.row["rev"], body=post.body)
+    ledger.add(known, stream, crc32=post.crc32, arrived=known.row["rev"], body=post.body)
     return posted.seq, True
 
 

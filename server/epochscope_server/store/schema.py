@@ -141,16 +141,26 @@ stream = Table(
     UniqueConstraint("run_id", "uid"),
 )
 
+# What is kept of a flush for good: enough to tell a repeated one from another of its number.
 flush = Table(
     "flush",
     metadata,
     Column("run_id", BigInteger, primary_key=True),
     Column("stream_id", Integer, primary_key=True),
     Column("seq", BigInteger, primary_key=True),
-    Column("crc32", BigInteger, nullable=False),  # tells a repeated flush from another one of its number
-    Column("received_ms", BigInteger, nullable=False),
+    Column("crc32", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What waits to be sealed. In a table of its own, because its pages become free as a whole then.
+flush_body = Table(
+    "flush_body",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True),
+    Column("stream_id", Integer, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
     Column("arrived", BigInteger, nullable=False),  # revision of the run with it: the order of arrival over all streams
-    Column("body", LargeBinary),  # as it was posted; NULL once it is sealed
+    Column("body", LargeBinary, nullable=False),  # as it was posted; one that is damaged stays
 )
 
 attempt = Table(
@@ -243,6 +253,6 @@ span = Table(
 
 # What a run owns, in the order in which it is deleted.
 OWNED = (
-    flush, count_node, count_marginal, counts, series_chunk, series, span, attempt, stream,
+    flush_body, flush, count_node, count_marginal, counts, series_chunk, series, span, attempt, stream,
     run_tag, run_value, run_text,
 )  # fmt: skip

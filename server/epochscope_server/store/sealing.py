@@ -1,8 +1,8 @@
 """One step of sealing: the oldest waiting flushes of one run become leaves, nodes, marginals, points and rollups.
 
 ``read`` fetches them and the rows they touch, ``worked_out`` computes what is to be written, outside of any
-transaction, and ``write`` stores it and empties the flushes, all or nothing. Whatever happens between, the same step
-can be taken again: nothing of it is in the store before all of it is.
+transaction, and ``write`` stores it and takes away what the flushes said, all or nothing. Whatever happens between, the
+same step can be taken again: nothing of it is in the store before all of it is.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from epochscope_server.store.schema import (
     count_marginal,
     count_node,
     counts,
-    flush,
+    flush_body,
     run,
     series,
     series_chunk,
@@ -119,10 +119,12 @@ def write(connection: sa.Connection, step: Step) -> bool:
     _write_counts(connection, step)
     _write_series(connection, step)
     for stream_id, seq in step.after.items():
-        of_stream = (flush.c.run_id == step.run_id, flush.c.stream_id == stream_id)
-        emptied = flush.update().where(*of_stream, flush.c.seq > step.before[stream_id], flush.c.seq <= seq)
+        of_stream = (flush_body.c.run_id == step.run_id, flush_body.c.stream_id == stream_id)
+        sealed_now = (flush_body.c.seq > step.before[stream_id], flush_body.c.seq <= seq)
         aside = [damaged for of, damaged in step.damaged if of == stream_id]
-        connection.execute((emptied.where(flush.c.seq.not_in(aside)) if aside else emptied).values(body=None))
+        if aside:
+            sealed_now += (flush_body.c.seq.not_in(aside),)
+        connection.execute(flush_body.delete().where(*of_stream, *sealed_now))
         connection.execute(
             stream.update()
             .where(stream.c.run_id == step.run_id, stream.c.stream_id == stream_id)

@@ -13,7 +13,7 @@ from epochscope import wire
 
 from epochscope_server.analysis.confusion import Cells
 from epochscope_server.analysis.rates import Numbers, Whole
-from epochscope_server.store.schema import flush, stream
+from epochscope_server.store.schema import flush, flush_body, stream
 
 _decoder = msgspec.msgpack.Decoder(wire.Flush)
 
@@ -47,16 +47,24 @@ def of_run(connection: sa.Connection, run_id: int, most: int | None = None) -> l
 
 MOST = 2**53
 _TAIL = (
-    sa.select(flush.c.stream_id, flush.c.seq, flush.c.arrived, stream.c.attempts, flush.c.crc32, flush.c.body)
-    .join(stream, sa.and_(stream.c.run_id == flush.c.run_id, stream.c.stream_id == flush.c.stream_id))
-    .where(
-        stream.c.run_id == sa.bindparam("of_run"),
-        flush.c.run_id == sa.bindparam("of_run"),
-        flush.c.seq > stream.c.sealed_seq,
+    sa.select(
+        flush_body.c.stream_id, flush_body.c.seq, flush_body.c.arrived, stream.c.attempts, flush.c.crc32,
+        flush_body.c.body,
     )
-    .order_by(flush.c.arrived)
+    .select_from(stream)
+    .join(flush_body, sa.and_(flush_body.c.run_id == stream.c.run_id, flush_body.c.stream_id == stream.c.stream_id))
+    .join(
+        flush,
+        sa.and_(
+            flush.c.run_id == flush_body.c.run_id,
+            flush.c.stream_id == flush_body.c.stream_id,
+            flush.c.seq == flush_body.c.seq,
+        ),
+    )
+    .where(stream.c.run_id == sa.bindparam("of_run"), flush_body.c.seq > stream.c.sealed_seq)
+    .order_by(flush_body.c.arrived)
     .limit(sa.bindparam("most", type_=sa.BigInteger))
-)
+)  # fmt: skip
 
 
 def attempt_of(waiting: Waiting, split: str, by: str = "batch") -> int:
