@@ -7,8 +7,10 @@ they came.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from epochscope_server.analysis.confusion import Cells
 from epochscope_server.store import pyramid
 from epochscope_server.store.formats import leaf, marginals, node
 from epochscope_server.store.formats.counts import Counts
+from epochscope_server.store.formats.leaf import Kept
 
 Place = tuple[int, int]  # (level, idx)
 Range = tuple[int, int, int]  # (level, lo, hi): idx lo to hi - 1
@@ -30,16 +33,26 @@ class Rows:
 
 
 class Growth:
-    """A pyramid of ``classes`` classes, whose steps below ``before`` are sealed, and ``cells`` that come to it."""
+    """A pyramid of ``classes`` classes, whose steps below ``before`` are sealed, and the counts that come to it."""
 
-    def __init__(self, classes: int, before: int, cells: Cells) -> None:
-        self._cells = by_step(cells)
+    def __init__(self, classes: int, before: int, told: Iterable[Cells]) -> None:
         self._classes = classes
         self._before = before
         self._finest = pyramid.finest_level(classes)
-        at = self._cells.step // pyramid.LEAF
-        self._leaves: list[int] = at[np.append(True, at[1:] != at[:-1])[: len(at)]].tolist()  # those with new counts
-        self.sealed_to = max(before, int(self._cells.step[-1]) + 1 if self._leaves else 0)
+        self._told: dict[int, list[Cells]] = {}  # by leaf
+        self.sealed_to = before
+        for cells in told:
+            self._take(by_step(cells))
+        self._leaves = sorted(self._told)  # those with new counts
+
+    def _take(self, cells: Cells) -> None:
+        if not len(cells.step):
+            return
+        self.sealed_to = max(self.sealed_to, int(cells.step[-1]) + 1)
+        at = cells.step // pyramid.LEAF
+        edges = [0, *(np.flatnonzero(at[1:] != at[:-1]) + 1).tolist(), len(at)]
+        for lo, hi in pairwise(edges):
+            self._told.setdefault(int(at[lo]), []).append(_chosen(cells, slice(lo, hi)))
 
     def needs(self) -> tuple[list[Range], list[Range]]:
         """What must be known, as far as it is there: leaves and nodes, and rows of marginals."""
@@ -64,11 +77,10 @@ class Growth:
         """The rows to be written, given those of ``needs()`` that are there."""
         known, written = _Known(self._classes, there), Rows()
         for idx in self._leaves:
-            new = self._between(idx * pyramid.LEAF, pyramid.LEAF)
-            old = known.cells(idx)
-            known.leaves[idx] = new if old is None else joined((old, new))
-            known.counts_at.pop((0, idx), None)
-            written.nodes[0, idx] = leaf.encode(known.leaves[idx], idx * pyramid.LEAF, self._classes)
+            new = leaf.kept_of(joined(self._told[idx]), idx * pyramid.LEAF, self._classes)
+            old = known.at(idx)
+            known.leaves[idx] = new if old is None else leaf.merged(old, new)
+            written.nodes[0, idx] = leaf.packed(known.leaves[idx], self._classes)
         for level, idx in self._amended(pyramid.width, 1):
             width = pyramid.width(level)
             added = node.of_cells(self._between(idx * width, width), self._classes)
@@ -76,7 +88,9 @@ class Growth:
             self._write_node(known, written, (level, idx), [added] if old_counts is None else [old_counts, added])
         for level in range(1, pyramid.TOP + 1):
             for idx in self._completed(pyramid.width(level)):
-                self._write_node(known, written, (level, idx), known.some(pyramid.children(level, idx)))
+                below = pyramid.children(level, idx)
+                parts = [leaf.total(known.leaves_of(below), self._classes)] if level == 1 else known.some(below)
+                self._write_node(known, written, (level, idx), [part for part in parts if len(part.cell)])
         self._grow_marginals(known, there, written)
         return written
 
@@ -104,8 +118,8 @@ class Growth:
             old = row((level, idx))
             write((level, idx), [added] if old is None else [old, added])
         for idx in self._completed(pyramid.row_width(self._finest)):
-            cells = joined(list(known.cells_under(self._under(idx))))
-            write((self._finest, idx), [self._marginals(cells, self._finest, idx)] if len(cells.step) else [])
+            tallied = self._tallied(known, idx)
+            write((self._finest, idx), [tallied] if len(tallied.cell) else [])
         for level in range(self._finest + 1, pyramid.TOP + 1):
             for idx in self._completed(pyramid.row_width(level)):
                 below, lo, hi = pyramid.children(level, idx)
@@ -115,6 +129,20 @@ class Growth:
     def _marginals(self, cells: Cells, level: int, idx: int) -> Counts:
         first = idx * pyramid.row_width(level)
         return marginals.counts_of_cells(cells, first, pyramid.bucket_width(level), self._classes)
+
+    def _tallied(self, known: _Known, idx: int) -> Counts:
+        """Row ``idx`` of the finest marginals."""
+        first = idx * pyramid.row_width(self._finest)
+        tally = marginals.Tally(first, pyramid.bucket_width(self._finest), self._classes)
+        level, lo, hi = self._under(idx)
+        for child in range(lo, hi):
+            start = child * pyramid.width(level)
+            if level == 0:
+                if (kept := known.at(child)) is not None:
+                    tally.add_leaf(kept, start)
+            elif (counts := known.counts((level, child))) is not None:
+                tally.add_node(counts, start)
+        return tally.counts()
 
     def _under(self, idx: int) -> Range:
         """What row ``idx`` of the finest marginals is made of: leaves, or nodes that are narrower than its buckets."""
@@ -144,7 +172,10 @@ class Growth:
         return level, lo, min(hi, -(-self._before // pyramid.width(level)))
 
     def _between(self, start: int, width: int) -> Cells:
-        return _chosen(self._cells, slice(*np.searchsorted(self._cells.step, (start, start + width))))
+        """What is told of steps ``[start, start + width)``, which are whole leaves."""
+        lo = bisect_left(self._leaves, start // pyramid.LEAF)
+        hi = bisect_left(self._leaves, (start + width) // pyramid.LEAF)
+        return joined([cells for idx in self._leaves[lo:hi] for cells in self._told[idx]])
 
 
 class _Known:
@@ -153,41 +184,28 @@ class _Known:
     def __init__(self, classes: int, there: Rows) -> None:
         self._classes = classes
         self._there = there
-        self.leaves: dict[int, Cells] = {}
+        self.leaves: dict[int, Kept] = {}
         self.counts_at: dict[Place, Counts] = {}
 
-    def cells(self, idx: int) -> Cells | None:
-        """The counts of a leaf, step by step."""
+    def at(self, idx: int) -> Kept | None:
+        """A leaf, step by step."""
         if idx not in self.leaves and (0, idx) in self._there.nodes:
-            self.leaves[idx] = leaf.decode(self._there.nodes[0, idx], idx * pyramid.LEAF)
+            opened = leaf.open_leaf(self._there.nodes[0, idx])
+            self.leaves[idx] = Kept(opened.hits.counts(), opened.misses.counts())
         return self.leaves.get(idx)
 
+    def leaves_of(self, places: Range) -> list[Kept]:
+        return [kept for idx in range(*places[1:]) if (kept := self.at(idx)) is not None]
+
     def counts(self, place: Place) -> Counts | None:
-        """The counts of a leaf or node, all steps together."""
-        if place not in self.counts_at:
-            level, idx = place
-            if level == 0:
-                cells = self.cells(idx)
-                if cells is not None:
-                    self.counts_at[place] = node.of_cells(cells, self._classes)
-            elif place in self._there.nodes:
-                self.counts_at[place] = node.decode(self._there.nodes[place])
+        """The counts of a node above the leaves."""
+        if place not in self.counts_at and place in self._there.nodes:
+            self.counts_at[place] = node.decode(self._there.nodes[place])
         return self.counts_at.get(place)
 
     def some(self, places: Range) -> list[Counts]:
         level, lo, hi = places
         return [found for idx in range(lo, hi) if (found := self.counts((level, idx))) is not None]
-
-    def cells_under(self, places: Range) -> Iterator[Cells]:
-        """As cells; those of a node stand at its first step."""
-        level, lo, hi = places
-        for idx in range(lo, hi):
-            if level == 0:
-                if (cells := self.cells(idx)) is not None:
-                    yield cells
-            elif (counts := self.counts((level, idx))) is not None:
-                first = np.full(len(counts.cell), idx * pyramid.width(level))
-                yield Cells(first, *np.divmod(counts.cell, self._classes), counts.count)
 
 
 def _merged(ranges: Iterable[Range]) -> list[Range]:
@@ -210,7 +228,9 @@ def by_step(cells: Cells) -> Cells:
     return _chosen(cells, np.argsort(cells.step, kind="stable"))
 
 
-def joined(parts: list[Cells] | tuple[Cells, ...]) -> Cells:
+def joined(parts: list[Cells]) -> Cells:
+    if len(parts) == 1:
+        return parts[0]
     empty = [np.zeros(0, np.int64)]
     return Cells(*(np.concatenate([getattr(part, name) for part in parts] or empty) for name in _COLUMNS))
 

@@ -17,6 +17,8 @@ from epochscope_server.store.engines import COMMON
 
 FILE = "epochscope.db"
 MOUNTS = Path("/proc/self/mounts")
+MAPPED = 2**30  # bytes of the file that a reader sees in memory rather than copies piece by piece
+CACHE_KIB = 8192  # of pages, each connection
 
 # Their locks and shared memory can't be trusted, or reach this machine alone: WAL then damages the file.
 NETWORK = (
@@ -38,7 +40,7 @@ class Sqlite:
     def __init__(self, data_dir: Path, allow_network_folder: bool = False) -> None:
         self.path = data_dir / FILE
         self.place = str(self.path)
-        self._lock = _lock(data_dir, allow_network_folder)
+        self._lock = hold(data_dir, allow_network_folder)
         # Readers open the file as read-only: whatever is asked, a page can't change the store.
         self.writer = _engine(self.path, "rwc", "BEGIN IMMEDIATE", pool_size=1)
         self.readers = _engine(self.path, "ro", "BEGIN", pool_size=8)
@@ -106,7 +108,12 @@ def network_file_system(folder: Path, mounts: str) -> str | None:
     return kind if kind in NETWORK or by_fuse else None
 
 
-def _lock(data_dir: Path, allow_network_folder: bool) -> int:
+def hold(data_dir: Path, allow_network_folder: bool = False) -> int:
+    """A descriptor that keeps every other service out of a folder, until it is closed; the folder is made if need be.
+
+    Raises:
+        StartError: it can't be used, lies on a network file system, or belongs to another service.
+    """
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not allow_network_folder and MOUNTS.exists():
@@ -145,14 +152,15 @@ def _engine(path: Path, mode: str, begin: str, pool_size: int) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the driver must not open transactions of its own accord
-        pragmas = ["busy_timeout=5000", "trusted_schema=OFF"]
+        pragmas = ["busy_timeout=5000", "trusted_schema=OFF", f"cache_size=-{CACHE_KIB}"]
         if mode == "ro":
-            pragmas.append("query_only=1")
+            pragmas += ["query_only=1", f"mmap_size={MAPPED}"]
         else:
             if not path.stat().st_size:  # a new file can give back what is deleted, and its pages waste least of a blob
                 pragmas += ["page_size=4096", "auto_vacuum=INCREMENTAL"]
             # FULL: an acknowledged flush survives a power cut. One process writes, so readers are never in its way.
-            pragmas += ["journal_mode=WAL", "synchronous=FULL"]
+            # What is deleted is not overwritten with zeros, as some systems have it: that wrote each flush once more.
+            pragmas += ["journal_mode=WAL", "synchronous=FULL", "secure_delete=OFF"]
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 

@@ -30,8 +30,9 @@ _GAPS, _PAGES, _DENSE = 0, 1, 2  # the form, two bits of the code; then log2 of 
 _PAGE = 256  # cells              # number of cells, two bits; then log2 of the bytes of a count, two bits
 QUICK_FROM = 98_304  # bytes of columns from which on speed is worth more than space, where it is asked for
 _EXCEPTION = 4 + 8  # bytes: which entry, what is above its low bytes
-# So many cells are summed in an array of all of them; more, or more an entry, by sorting.
-_DENSE_ALWAYS, _DENSE_MOST, _DENSE_PER_ENTRY = 16_384, 4_194_304, 32
+# So many cells are summed in an array of all of them; more, or more an entry (where numbers to be sorted have 32 bits,
+# or 64), by sorting.
+_DENSE_ALWAYS, _DENSE_MOST, _DENSE_NARROW, _DENSE_WIDE = 16_384, 4_194_304, 4, 32
 
 
 @dataclass(frozen=True)
@@ -105,18 +106,21 @@ def of(cell: Whole, count: Whole, space: int) -> Counts:
     """Counts of cells below ``space``, in any order, each any number of times."""
     if not len(cell):
         return none()
-    if space <= max(_DENSE_ALWAYS, min(_DENSE_MOST, _DENSE_PER_ENTRY * len(cell))):
-        most = int(count.max()) * len(count)  # narrow sums stay in the caches
+    greatest = int(count.max())
+    bits = greatest.bit_length()
+    wide = (space - 1).bit_length() + bits
+    if space <= max(_DENSE_ALWAYS, min(_DENSE_MOST, (_DENSE_NARROW if wide <= 32 else _DENSE_WIDE) * len(cell))):
+        most = greatest * len(count)  # narrow sums stay in the caches
         total = np.zeros(space, np.uint16 if most < 1 << 16 else np.uint32 if most < 1 << 32 else np.int64)
         np.add.at(total, cell, count.astype(total.dtype))
         there = np.flatnonzero(total != 0)
         return Counts(there, total[there].astype(np.int64))
-    bits = int(count.max()).bit_length()
-    if (space - 1).bit_length() + bits <= 63:  # one sort of whole numbers, many times faster than an argsort
-        both = cell << bits
-        both |= count
+    if wide <= 63:  # one sort of whole numbers, many times faster than an argsort, and of 32 bits three times as fast
+        both = cell.astype(np.uint32 if wide <= 32 else np.int64)
+        both <<= bits
+        both |= count.astype(both.dtype)
         both.sort()
-        cell, count = both >> bits, both & ((1 << bits) - 1)
+        cell, count = (both >> bits).astype(np.int64), (both & ((1 << bits) - 1)).astype(np.int64)
     else:
         order = np.argsort(cell, kind="stable")
         cell, count = cell[order], count[order]

@@ -7,6 +7,7 @@ step by step within a cell. So what happens again and again to one class lies to
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -32,31 +33,62 @@ class Leaf(NamedTuple):
     misses: Columns
 
 
+class Kept(NamedTuple):
+    """The counts of a leaf in the order in which it keeps them, numbered as those of ``Leaf``."""
+
+    hits: Counts
+    misses: Counts
+
+
 def encode(cells: Cells, first: int, classes: int) -> bytes:
     """The leaf of steps ``[first, first + 64)``; cells in any order, equal ones add up. Canonical.
 
     Raises:
         ValueError: a cell lies outside the leaf or the classes, or counts nothing.
     """
-    step = cells.step - first
-    for column, stop in ((step, STEPS), (cells.true, classes), (cells.predicted, classes)):
-        if len(column) and (int(column.min()) < 0 or int(column.max()) >= stop):
+    for column, start, stop in (
+        (cells.step, first, first + STEPS),
+        (cells.true, 0, classes),
+        (cells.predicted, 0, classes),
+    ):
+        if len(column) and (int(column.min()) < start or int(column.max()) >= stop):
             raise ValueError(f"a leaf of {classes} classes from step {first} can't hold these cells")
-    if len(step) and int(cells.count.min()) < 1:
+    if len(cells.count) and int(cells.count.min()) < 1:
         raise ValueError("what a leaf counts occurred at least once")
+    return packed(kept_of(cells, first, classes), classes)
+
+
+def kept_of(cells: Cells, first: int, classes: int) -> Kept:
+    """The counts of ``cells``, which lie in the leaf, in its order; equal ones add up."""
     # Hits are numbered first, misses after them: one sort puts both in order.
     cell = cells.true * classes
     cell += cells.predicted
     cell += classes
-    cell = np.where(cells.true == cells.predicted, cells.true, cell)
+    np.copyto(cell, cells.true, where=cells.true == cells.predicted)
     cell *= STEPS
-    cell += step
+    cell += cells.step
+    cell -= first
     kept = sparse.of(cell, cells.count, (classes + 1) * classes * STEPS)
     border = int(np.searchsorted(kept.cell, classes * STEPS))
-    hits = Counts(kept.cell[:border], kept.count[:border])
-    misses = Counts(kept.cell[border:] - classes * STEPS, kept.count[border:])
-    hits_header, hits_columns, _ = sparse.encode(hits, classes * STEPS)
-    misses_header, misses_columns, _ = sparse.encode(misses, classes * classes * STEPS)
+    return Kept(
+        Counts(kept.cell[:border], kept.count[:border]),
+        Counts(kept.cell[border:] - classes * STEPS, kept.count[border:]),
+    )
+
+
+def merged(one: Kept, other: Kept) -> Kept:
+    """The counts of two parts of one leaf."""
+    return Kept(sparse.summed((one.hits, other.hits)), sparse.summed((one.misses, other.misses)))
+
+
+def packed(kept: Kept, classes: int) -> bytes:
+    """The blob of a leaf.
+
+    Raises:
+        ValueError: a cell lies outside the leaf or the classes, or counts nothing.
+    """
+    hits_header, hits_columns, _ = sparse.encode(kept.hits, classes * STEPS)
+    misses_header, misses_columns, _ = sparse.encode(kept.misses, classes * classes * STEPS)
     return pack(MAGIC, _CLASSES.pack(classes) + hits_header + misses_header, hits_columns + misses_columns)
 
 
@@ -68,14 +100,25 @@ def decode(data: bytes, first: int) -> Cells:
     """
     leaf = open_leaf(data)
     hits, misses = leaf.hits.counts(), leaf.misses.counts()
-    true, predicted = np.divmod(misses.cell >> 6, leaf.classes)
-    hit = hits.cell >> 6
+    pair, hit = misses.cell >> 6, hits.cell >> 6
+    true = pair // leaf.classes
     return Cells(
         first + (np.concatenate((hits.cell, misses.cell)) & 63),
         np.concatenate((hit, true)),
-        np.concatenate((hit, predicted)),
+        np.concatenate((hit, pair - true * leaf.classes)),  # several times faster than numpy's divmod
         np.concatenate((hits.count, misses.count)),
     )
+
+
+def total(leaves: Iterable[Kept], classes: int) -> Counts:
+    """All steps of some leaves added up, sparse; cell = true * ``classes`` + predicted."""
+    cells, counts = [], []
+    for kept in leaves:
+        cells += [(kept.hits.cell >> 6) * (classes + 1), kept.misses.cell >> 6]
+        counts += [kept.hits.count, kept.misses.count]
+    if not cells:
+        return sparse.none()
+    return sparse.of(np.concatenate(cells), np.concatenate(counts), classes * classes)
 
 
 def add_into(matrix: Whole, data: bytes, first: int, start: int, stop: int) -> None:

@@ -16,6 +16,7 @@ from epochscope_server.analysis.rates import Whole
 from epochscope_server.store.formats import counts as sparse
 from epochscope_server.store.formats.counts import Columns, Counts
 from epochscope_server.store.formats.frame import FormatError, pack, unpack
+from epochscope_server.store.formats.leaf import Kept
 from epochscope_server.store.formats.node import classes_of
 
 BUCKETS = 64  # in one blob
@@ -23,6 +24,7 @@ SUPPORT, FALSE_NEGATIVES, FALSE_POSITIVES = KINDS = range(3)
 MAGIC = b"ESM1"
 _CLASSES = struct.Struct("<I")
 _HEADER = _CLASSES.size + sparse.HEADER.size
+_TALLIED = 4_194_304  # cells of a row that are added up in an array of all of them; of more classes by sorting
 
 
 def counts_of_cells(cells: Cells, first: int, width: int, classes: int) -> Counts:
@@ -46,6 +48,67 @@ def counts_of_cells(cells: Cells, first: int, width: int, classes: int) -> Count
 def of_cells(cells: Cells, first: int, width: int, classes: int) -> Whole:
     """As ``counts_of_cells``, int64 [3, 64, classes]: 1.5 kB a class, so for some thousands of classes at most."""
     return _dense(counts_of_cells(cells, first, width, classes), classes)
+
+
+class Tally:
+    """A row of 64 buckets of ``width`` steps (a power of two) from step ``first`` on, added up piece by piece."""
+
+    def __init__(self, first: int, width: int, classes: int) -> None:
+        self._first, self._shift, self._classes = first, width.bit_length() - 1, classes
+        self._kind = BUCKETS * classes
+        space = len(KINDS) * self._kind
+        self._sums = np.zeros((len(KINDS), self._kind), np.int64) if space <= _TALLIED else None
+        self._parts: list[tuple[int, Whole, Whole]] = []
+
+    def add_leaf(self, kept: Kept, first: int) -> None:
+        """Add the leaf whose first step is ``first``."""
+        self._add(SUPPORT, kept.hits.cell & -BUCKETS, self._bucket(kept.hits.cell, first), kept.hits.count)
+        self._miss(kept.misses.cell >> 6, self._bucket(kept.misses.cell, first), kept.misses.count)
+
+    def add_node(self, counts: Counts, first: int) -> None:
+        """Add a node whose first step is ``first``, and which is no wider than a bucket."""
+        true = counts.cell // self._classes
+        hit = true * (self._classes + 1) == counts.cell
+        bucket = (first - self._first) >> self._shift
+        self._add(SUPPORT, true[hit] * BUCKETS, bucket, counts.count[hit])
+        self._miss(counts.cell[~hit], bucket, counts.count[~hit])
+
+    def counts(self) -> Counts:
+        """The row; cell = (kind * classes + class) * 64 + bucket."""
+        if self._sums is None:
+            cell = np.concatenate([kind * self._kind + cell for kind, cell, _ in self._parts])
+            count = np.concatenate([count for *_, count in self._parts])
+            return sparse.of(cell, count, len(KINDS) * self._kind)
+        self._sums[SUPPORT] += self._sums[FALSE_NEGATIVES]
+        flat = self._sums.reshape(-1)
+        there = np.flatnonzero(flat)
+        found = Counts(there, flat[there])
+        self._sums[SUPPORT] -= self._sums[FALSE_NEGATIVES]
+        return found
+
+    def _bucket(self, cell: Whole, first: int) -> Whole:
+        """Of the low bits of cells, which say the step within a leaf."""
+        bucket = cell & 63
+        bucket += first - self._first
+        bucket >>= self._shift
+        return bucket
+
+    def _miss(self, pair: Whole, bucket: Whole | int, count: Whole) -> None:
+        true = pair // self._classes
+        predicted = pair - true * self._classes
+        true *= BUCKETS
+        predicted *= BUCKETS
+        if self._sums is None:
+            self._add(SUPPORT, true.copy(), bucket, count)
+        self._add(FALSE_NEGATIVES, true, bucket, count)
+        self._add(FALSE_POSITIVES, predicted, bucket, count)
+
+    def _add(self, kind: int, cell: Whole, bucket: Whole | int, count: Whole) -> None:
+        cell += bucket
+        if self._sums is None:
+            self._parts.append((kind, cell, count))
+        else:
+            np.add.at(self._sums[kind], cell, count)
 
 
 def coarser(parts: Iterable[tuple[int, Counts]]) -> Counts:
