@@ -27,6 +27,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 TRAINS = re.compile(r"\.(fit|evaluate|train_on_batch|test_on_batch)\(")
+# In the names of tests that are named after objects; another one in every process.
+ADDRESS = re.compile(r"0x[0-9a-f]+")
 # Always among them, whether they train or not: what a callback and a trainer are.
 ALWAYS = ("src/trainers/", "src/callbacks/", "src/models/")
 
@@ -38,6 +40,7 @@ class Outcomes:
     tests: dict[str, str] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
     watched: Counter[str] = field(default_factory=Counter)
+    whole: bool = False  # the process has come to its own end
 
     @property
     def passed(self) -> set[str]:
@@ -70,12 +73,18 @@ def run(path: Path, backend: str, limit_s: float, *how: str) -> Outcomes:
             *("-p", "monitor_everywhere", "-p", "no:cacheprovider", "-p", "no:timeout", "-p", "no:xdist"),
             *("--outcomes", str(outcomes), "--basetemp", f"{folder}/tmp", *how, str(path)),
         ]
-        more = {"KERAS_BACKEND": backend, "PYTHONPATH": str(HERE), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        paths = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+        more = {"KERAS_BACKEND": backend, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment = {**os.environ, **more}
         try:
-            subprocess.run(command, env={**os.environ, **more}, capture_output=True, timeout=limit_s, cwd=folder)
+            ended = subprocess.run(command, env=environment, capture_output=True, timeout=limit_s, cwd=folder)
+            why = f"ended by itself with {ended.returncode}: {ended.stderr[-500:].decode(errors='replace')}"
         except subprocess.TimeoutExpired:
-            sys.stdout.write(f"  {path.name} took longer than {limit_s:.0f} s; what it had not begun is left out\n")
-        return read(outcomes)
+            why = f"took longer than {limit_s:.0f} s"
+        found = read(outcomes)
+        if not found.whole:
+            sys.stdout.write(f"  {path.name} {' '.join(how)} {why}; what it had not begun is left out\n")
+        return found
 
 
 def read(path: Path) -> Outcomes:
@@ -84,8 +93,9 @@ def read(path: Path) -> Outcomes:
         entry = json.loads(line)
         if "watched" in entry:
             found.watched.update(entry["watched"])
+            found.whole = True
             continue
-        test = entry["test"].split("/")[-1]
+        test = ADDRESS.sub("0x", entry["test"].split("/")[-1])
         if found.tests.get(test) not in (None, "passed"):
             continue  # the first thing that went wrong tells
         found.tests[test] = entry["outcome"]
@@ -98,11 +108,12 @@ def main() -> int:
     parser.add_argument("words", nargs="*", help="parts of the names of files; without any, all that train")
     parser.add_argument("--backend", default="tensorflow", choices=("tensorflow", "jax", "torch"))
     parser.add_argument("--place", default="last", choices=("first", "last"), help="of Monitor among the callbacks")
+    parser.add_argument("-k", default="", metavar="EXPRESSION", dest="tests", help="which tests of a file, as pytest's")
     parser.add_argument("--limit", type=float, default=900, metavar="SECONDS", help="for one file of tests")
     arguments = parser.parse_args()
     total: Counter[str] = Counter()
     for path in test_files(arguments.words):
-        total += compare(path, arguments.backend, arguments.place, arguments.limit)
+        total += compare(path, arguments.backend, arguments.place, arguments.limit, arguments.tests)
     sys.stdout.write(
         f"{arguments.backend}, Monitor {arguments.place}: of {total['tests']} tests {total['without']} pass without; "
         f"with it {total['same']} of these do, {total['keys']} when History has no keys of ours, {total['harmed']} do "
@@ -111,13 +122,18 @@ def main() -> int:
     return 1 if total["harmed"] else 0
 
 
-def compare(path: Path, backend: str, place: str, limit_s: float) -> Counter[str]:
-    """Runs a file without and with Monitor, prints what differs and returns how many tests and fits there were."""
+def compare(path: Path, backend: str, place: str, limit_s: float, tests: str = "") -> Counter[str]:
+    """Runs a file without and with Monitor, prints what differs and returns how many tests and fits there were.
+
+    Args:
+        tests: which of the file, as an expression of pytest's ``-k``; "" for all.
+    """
     began = time.monotonic()
-    plain = run(path, backend, limit_s)
-    watched = run(path, backend, limit_s, "--monitor", place)
+    some = ("-k", tests) if tests else ()
+    plain = run(path, backend, limit_s, *some)
+    watched = run(path, backend, limit_s, *some, "--monitor", place)
     failed = plain.passed - watched.passed
-    without_keys = run(path, backend, limit_s, "--monitor", place, "--plain-history") if failed else watched
+    without_keys = run(path, backend, limit_s, *some, "--monitor", place, "--plain-history") if failed else watched
     harmed = plain.passed - without_keys.passed
     found = Counter(tests=len(plain.tests), without=len(plain.passed), same=len(plain.passed & watched.passed))
     found += Counter(keys=len(failed - harmed), harmed=len(harmed)) + watched.watched
