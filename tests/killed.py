@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty, Queue
 
 TESTS = Path(__file__).parent
 
@@ -30,44 +33,64 @@ for line in sys.stdin:
 
 
 class Nursery:
-    """Lives of one function of a module, each with the same arguments, in a process of its own; a context manager.
+    """Lives of one function of a module, each in a process of its own; a context manager.
 
-    The function prints lines; the first one says that it has begun what may be interrupted.
+    The function takes strings and prints lines; the first one says that it has begun what may be interrupted.
+    ``arguments`` come first in every life.
     """
 
     def __init__(self, life: Callable[..., None], *arguments: object, **environment: str) -> None:
-        self._arguments = " ".join(map(str, arguments))
+        self._arguments = arguments
+        self.killed = False  # whether the last life was cut short
         file = Path(inspect.getfile(life))
         script = _NURSERY.format(folders=[str(TESTS), str(file.parent)], module=file.stem, life=life.__name__)
         self._process = subprocess.Popen(
             [sys.executable, "-c", script],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | environment,
         )  # fmt: skip
+        self._lines: Queue[str | None] = Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
-    def live(self, seconds: float | None) -> list[str]:
-        """The lines of one life that is killed after at most ``seconds``; None: it is left to end by itself."""
+    def live(self, seconds: float | None, *more: object, chance: random.Random | None = None) -> list[str]:
+        """The lines of one life that is killed at most ``seconds`` after it began; None: it is left to end by itself.
+
+        ``more`` are further arguments; a life may kill itself earlier where it is not to end by itself.
+        """
         process = self._process
         assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(self._arguments + "\n")
+        process.stdin.write(" ".join(map(str, (*self._arguments, *more))) + "\n")
         process.stdin.flush()
-        child = 0
+        after = None if seconds is None else (chance or random).uniform(0, seconds)
+        child, kill_at = 0, math.inf
         said: list[str] = []
-        for line in process.stdout:
-            word, _, rest = line.strip().partition(" ")
+        while True:
+            try:
+                wait = max(kill_at - time.monotonic(), 0.0)
+                line = self._lines.get(timeout=None if math.isinf(wait) else wait)
+            except Empty:
+                with contextlib.suppress(ProcessLookupError):  # it has ended
+                    os.kill(child, signal.SIGKILL)
+                kill_at = math.inf
+                continue
+            assert line is not None, f"the nursery is dead itself: {process.wait()}"
+            word, _, rest = line.partition(" ")
             if word == "dead":
-                assert int(rest) == 0 or (int(rest) == signal.SIGKILL and seconds is not None), said
+                self.killed = int(rest) == signal.SIGKILL
+                assert int(rest) == 0 or (self.killed and seconds is not None), said
                 return said
             if word == "born":
                 child = int(rest)
             else:
-                said.append(line.strip())
-            if child and said and seconds is not None:
-                time.sleep(random.uniform(0, seconds))
-                with contextlib.suppress(ProcessLookupError):  # it has ended
-                    os.kill(child, signal.SIGKILL)
-                child = 0
-        raise AssertionError(f"the nursery is dead itself: {process.wait()}")
+                said.append(line)
+            if child and said and after is not None:
+                kill_at, after = time.monotonic() + after, None
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line.strip())
+        self._lines.put(None)
 
     def __enter__(self) -> Nursery:
         return self
@@ -76,5 +99,6 @@ class Nursery:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.stdout.close()
         self._process.wait()
+        self._reader.join()
+        self._process.stdout.close()
