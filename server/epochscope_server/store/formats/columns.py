@@ -1,7 +1,8 @@
 """Columns of whole numbers: in as few bytes as their greatest one needs, byte by byte.
 
 A column of wide numbers is kept as planes, first the lowest byte of every number, then the next: each plane is packed
-with its own frequencies, and high bytes, mostly 0, cost next to nothing.
+with its own frequencies, and high bytes, mostly 0, cost next to nothing. Small numbers may share a byte: zstd spends a
+bit or more on each byte, and most of them say less than that.
 """
 
 from __future__ import annotations
@@ -33,6 +34,36 @@ def planes(column: NDArray[Any], bytes_each: int) -> list[bytes]:
         return [column.astype(np.uint8).tobytes(), (column >> 8).astype(np.uint8).tobytes()]
     narrow = np.ascontiguousarray(column, f"<u{bytes_each}")
     return [plane.tobytes() for plane in narrow.view(np.uint8).reshape(-1, bytes_each).T]
+
+
+def shared(column: NDArray[Any], bits: int) -> bytes:
+    """``column``, bytes below 2^``bits`` (2 or 4), 8 / ``bits`` of them in each byte, the first in its low bits."""
+    each = 8 // bits
+    full = -(-len(column) // each) * each
+    if full > len(column):
+        column = np.concatenate((column, np.zeros(full - len(column), np.uint8)))
+    together = column.view(f"<u{each}")
+    found = together | together >> 8 - bits
+    if bits == 2:
+        found |= found >> 2 * (8 - bits)
+    return found.astype(np.uint8).tobytes()
+
+
+def apart(data: memoryview, at: int, count: int, bits: int) -> Unsigned:
+    """The ``count`` numbers that ``shared`` put together, from byte ``at`` on; uint8."""
+    flat = np.frombuffer(data, np.uint8, -(-count * bits // 8), at)
+    numbers: Unsigned = _APART[bits][flat].view(np.uint8)[:count]
+    return numbers
+
+
+# What each byte of such a column holds.
+_APART = {
+    bits: ((np.arange(256)[:, None] >> np.arange(0, 8, bits)) & ((1 << bits) - 1))
+    .astype(np.uint8)
+    .view(f"<u{8 // bits}")
+    .reshape(-1)
+    for bits in (2, 4)
+}
 
 
 def read(data: memoryview, sizes: Sequence[tuple[int, int]]) -> list[Unsigned]:

@@ -7,8 +7,8 @@ Leaves, nodes and marginals are all kept this way, each with a numbering of cell
 * pages: how many cells of each page of 256 occur, and the low byte of each. Larger once packed, but read twice as fast.
 * dense: every cell has a number.
 
-Of a count too wide for its column the low bytes stay there and the rest is in a list of exceptions, so that a few great
-counts do not make all of them wide.
+Of a count too wide for its column the low bits stay there and the rest is in a list of exceptions, so that a few great
+counts do not make all of them wide. Small counts share bytes, two or four of them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ from epochscope_server.store.formats.columns import WIDTHS, Unsigned
 from epochscope_server.store.formats.frame import MAX_COLUMNS, FormatError
 
 HEADER = struct.Struct("<BII")  # code, entries, exceptions
-_GAPS, _PAGES, _DENSE = 0, 1, 2  # the form, two bits of the code; then log2 of the bytes of a gap or of a page's
-_PAGE = 256  # cells              # number of cells, two bits; then log2 of the bytes of a count, two bits
+# The code, two bits each: the form; log2 of the bytes of a gap or of a page's number of cells; log2 of the bytes of a
+# count; log2 of how many counts share a byte.
+_GAPS, _PAGES, _DENSE = 0, 1, 2
+_PAGE = 256  # cells
+_BITS = (2, 4, 8, 16, 32, 64)  # of a count
 QUICK_FROM = 98_304  # bytes of columns from which on speed is worth more than space, where it is asked for
 _EXCEPTION = 4 + 8  # bytes: which entry, what is above its low bytes
 # So many cells are summed in an array of all of them; more, or more an entry (where numbers to be sorted have 32 bits,
@@ -80,7 +83,7 @@ class Shape(NamedTuple):
     space: int
     form: int
     width_gap: int
-    width_count: int
+    bits_count: int
     entries: int
     exceptions: int
 
@@ -95,7 +98,7 @@ class Shape(NamedTuple):
             cells = self.entries * self.width_gap
         elif self.form == _PAGES:
             cells = self.pages * self.width_gap + self.entries
-        return cells + self.entries * self.width_count + self.exceptions * _EXCEPTION
+        return cells + -(-self.entries * self.bits_count // 8) + self.exceptions * _EXCEPTION
 
 
 def none() -> Counts:
@@ -158,8 +161,8 @@ def encode(counts: Counts, space: int, quick: bool = False) -> tuple[bytes, list
         raise ValueError(f"counts over {space:,} cells are above 0, in order of cells, each once")
     width_gap, strides = _width_gap(gap)
     walked = entries if strides is None else entries + int(strides.sum())
-    width_listed, size_listed = _width_count(count, greatest, walked)
-    width_dense, size_dense = _width_count(count, greatest, space)
+    bits_listed, size_listed = _bits_count(count, greatest, walked)
+    bits_dense, size_dense = _bits_count(count, greatest, space)
     size_listed += walked * width_gap
     if min(size_dense, size_listed) > MAX_COLUMNS:
         raise FormatError(f"counts of {entries:,} cells are too many for one blob")
@@ -167,15 +170,15 @@ def encode(counts: Counts, space: int, quick: bool = False) -> tuple[bytes, list
     entry = None  # of each count; None where it is simply the next
     parts: list[bytes] = []
     if 2 * size_dense <= 3 * size_listed:
-        form, entry, walked, width_gap, width_count = _DENSE, cell, space, 1, width_dense
+        form, entry, walked, width_gap, bits = _DENSE, cell, space, 1, bits_dense
     elif large:
         form, walked = _PAGES, entries
         occupied = np.bincount(cell >> 8, minlength=-(-space // _PAGE))
         width_gap = columns.width(int(occupied.max()))
-        width_count, _ = _width_count(count, greatest, entries)
+        bits, _ = _bits_count(count, greatest, entries, 8)
         parts = [*columns.planes(occupied, width_gap), *columns.planes(cell, 1)]
     else:
-        form, width_count = _GAPS, width_listed
+        form, bits = _GAPS, bits_listed
         if strides is not None:
             stride = (1 << 8 * width_gap) - 1
             entry = np.cumsum(strides)
@@ -184,19 +187,20 @@ def encode(counts: Counts, space: int, quick: bool = False) -> tuple[bytes, list
             gap = np.full(walked, stride)
             gap[entry] = listed
         parts = columns.planes(gap, width_gap)
-    low = count.astype(f"<u{width_count}")  # the high bytes fall off
+    low = (count & (1 << bits) - 1 if bits < 8 else count).astype(f"<u{max(bits // 8, 1)}")  # the high bits fall off
     if entry is not None:
         spread = np.zeros(walked, low.dtype)
         spread[entry] = low
         low = spread
-    parts += columns.planes(low, width_count)
+    parts += [columns.shared(low, bits)] if bits < 8 else columns.planes(low, bits // 8)
     exceptions = 0
-    if greatest >> 8 * width_count:
-        wide = np.flatnonzero(count >> 8 * width_count)
+    if greatest >> bits:
+        wide = np.flatnonzero(count >> bits)
         exceptions = len(wide)
         parts += columns.planes(wide if entry is None else entry[wide], 4)
-        parts += columns.planes(count[wide] >> 8 * width_count, 8)
-    code = form | WIDTHS.index(width_gap) << 2 | WIDTHS.index(width_count) << 4
+        parts += columns.planes(count[wide] >> bits, 8)
+    code = form | WIDTHS.index(width_gap) << 2
+    code |= (8 // bits).bit_length() - 1 << 6 if bits < 8 else WIDTHS.index(bits // 8) << 4
     return HEADER.pack(code, walked, exceptions), parts, large
 
 
@@ -207,12 +211,14 @@ def shape(header: bytes, at: int, space: int, what: str) -> Shape:
         FormatError: it contradicts itself; ``what`` names the blob.
     """
     code, entries, exceptions = HEADER.unpack_from(header, at)
-    said = Shape(space, code & 3, WIDTHS[code >> 2 & 3], WIDTHS[code >> 4 & 3], entries, exceptions)
+    bits = 8 >> (code >> 6) if code >> 6 else 8 * WIDTHS[code >> 4 & 3]
+    said = Shape(space, code & 3, WIDTHS[code >> 2 & 3], bits, entries, exceptions)
     impossible = (
-        code >> 6 > 0,
+        bits < 2,
+        bits < 8 and code >> 4 & 3 > 0,
         said.form > _DENSE,
         said.form == _DENSE and (entries != space or said.width_gap > 1),
-        exceptions > (0 if said.width_count == 8 else entries),
+        exceptions > (0 if bits == 64 else entries),
     )
     if any(impossible):
         raise FormatError(f"{what} has a header that contradicts itself")
@@ -243,17 +249,18 @@ def decode(said: Shape, data: memoryview, at: int, what: str) -> Columns:
         at += entries
         if occupied[-1] and int(cell[-int(occupied[-1]) :].max()) >= said.space:
             raise FormatError(f"{what} names a cell that can't be")
-    low = columns.joined(data, at, entries, said.width_count)
-    if said.width_count == 8:
+    bits = said.bits_count
+    low = columns.apart(data, at, entries, bits) if bits < 8 else columns.joined(data, at, entries, bits // 8)
+    if bits == 64:
         low = columns.whole(low, what)
     if not said.exceptions:
         return Columns(cell, low, _NO_EXCEPTION, _NO_EXCEPTION)
-    at += entries * said.width_count
+    at += -(-entries * bits // 8)
     exception = columns.joined(data, at, said.exceptions, 4).astype(np.int64)
     high = columns.joined(data, at + said.exceptions * 4, said.exceptions, 8)
-    if int(exception.max()) >= entries or int(high.max()) >= 1 << 63 - 8 * said.width_count:
+    if int(exception.max()) >= entries or int(high.max()) >= 1 << 63 - bits:
         raise FormatError(f"{what} has an exception that can't be")
-    return Columns(cell, low, exception, high.astype(np.int64) << 8 * said.width_count)
+    return Columns(cell, low, exception, high.astype(np.int64) << bits)
 
 
 _NO_EXCEPTION = np.zeros(0, np.int64)
@@ -276,14 +283,16 @@ def _width_gap(gap: Whole) -> tuple[int, Whole | None]:
 _STRIDES = 8
 
 
-def _width_count(count: Whole, greatest: int, entries: int) -> tuple[int, int]:
-    """Bytes of a count so that a column of ``entries`` with its exceptions is smallest, and that size."""
+def _bits_count(count: Whole, greatest: int, entries: int, least: int = 2) -> tuple[int, int]:
+    """Bits of a count, ``least`` or more, so that a column of ``entries`` with its exceptions is smallest, and its
+    size in bytes.
+    """
     sizes = []
-    for each in WIDTHS:
-        if greatest < 1 << 8 * each:
-            sizes.append((entries * each, each))
+    for bits in _BITS[_BITS.index(least) :]:
+        size = -(-entries * bits // 8)
+        if greatest < 1 << bits:
+            sizes.append((size, bits))
             break
-        exceptions = int(np.count_nonzero(count >> 8 * each))
-        sizes.append((entries * each + exceptions * _EXCEPTION, each))
-    size, each = min(sizes)
-    return each, size
+        sizes.append((size + int(np.count_nonzero(count >= 1 << bits)) * _EXCEPTION, bits))
+    size, bits = min(sizes)
+    return bits, size

@@ -134,9 +134,11 @@ def encode(sums: Whole | Counts, classes: int | None = None) -> bytes:
         flat = sums.transpose(0, 2, 1).reshape(-1)
         cell = np.flatnonzero(flat)
         counts = Counts(cell, flat[cell])
-    kind = BUCKETS * classes
-    header, parts, _ = sparse.encode(counts, len(KINDS) * kind)
+    space = len(KINDS) * BUCKETS * classes
+    header, parts, _ = sparse.encode(counts, space)
+    said = sparse.shape(header, 0, space, "marginals")
     # Where every cell has a number the three kinds are packed apart.
+    kind = BUCKETS * classes * min(said.bits_count, 8) // 8
     apart = [part[at : at + kind] for part in parts for at in range(0, len(part), kind)]
     return pack(MAGIC, _CLASSES.pack(classes) + header, apart)
 
