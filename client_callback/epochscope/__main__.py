@@ -17,6 +17,10 @@ SERVICE_COMMANDS = {
     "serve": "run the service that trainings report to",
     "open": "open the page of the running service",
     "runs": "list the runs of the running service",
+    "keep": "say for how long the runs of a project are kept",
+    "backup": "copy the store to a file while the service runs",
+    "restore": "make a store from a backup",
+    "doctor": "look through the store for damage, and mend it",
 }
 
 EXAMPLES = """\

@@ -21,6 +21,7 @@ from epochscope_server.api import (
     groups,
     health,
     live,
+    projects,
     runs,
     series,
     stability,
@@ -59,6 +60,7 @@ def create_app(settings: Settings) -> App:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
+        keeper.tell = lambda change: loop.call_soon_threadsafe(rooms.pulse.tell, change)
         if database.shared:  # then viewers learn of changes, our own too, by way of the database
             follower = Follower(database, lambda changes: loop.call_soon_threadsafe(rooms.pulse.show, changes))
             rooms.pulse.announce = follower.announce
@@ -84,6 +86,7 @@ def create_app(settings: Settings) -> App:
     for noun in (
         health,
         runs,
+        projects,
         flushes,
         series,
         confusion,

@@ -1,4 +1,4 @@
-"""The commands of the service: serve, open, runs."""
+"""The commands of the service: serve, open, runs, keep; those that look after its store are in `care.py`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 
 import uvicorn
 
-from epochscope_server import settings
+from epochscope_server import care, settings
 from epochscope_server.app import create_app
 from epochscope_server.conditions import Field, conditions, order
 from epochscope_server.errors import StartError
@@ -74,7 +74,22 @@ def add_commands(commands: Any) -> None:
     listing.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
     listing.add_argument("--json", action="store_true", help="the service's answer as it is")
     listing.set_defaults(run=_runs)
-    for command in (show, listing):
+    keeping = commands.add_parser(
+        "keep",
+        help="say for how long the runs of a project are kept",
+        description="Say for how long the runs of a project are kept; for ever unless you say otherwise. Without a "
+        "project it shows what was said of each. A run goes as a whole, so many days after it was last heard of; one "
+        "that goes on, has a tag or is archived is never deleted. The first go an hour after you say so.",
+        epilog="examples:\n  epochscope keep\n  epochscope keep fashion --days 90\n  epochscope keep fashion --forever",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    keeping.add_argument("project", nargs="?", help="the project whose runs are meant")
+    how_long = keeping.add_mutually_exclusive_group()
+    how_long.add_argument("--days", type=int, help="delete a run so many days after it was last heard of")
+    how_long.add_argument("--forever", action="store_true", help="keep all runs, whatever was said before")
+    keeping.set_defaults(run=_keep)
+    care.add_commands(commands)
+    for command in (show, listing, keeping):
         command.add_argument("--url", help=f"the service (default: $EPOCHSCOPE_URL, else {DEFAULT_URL})")
 
 
@@ -149,12 +164,50 @@ def _runs(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _keep(arguments: argparse.Namespace) -> int:
+    url = f"{_service(arguments)}/api/v1/projects"
+    if arguments.days is None and not arguments.forever:
+        answer = _ask(url)
+        if answer is None:
+            return 1
+        told = [one for one in answer["projects"] if arguments.project in (None, one["name"])]
+        width = max((len(one["name"]) for one in told), default=0)
+        for one in told:
+            kept = "for ever" if one["keep_days"] is None else f"{one['keep_days']} days"
+            print(
+                f"{one['name']:<{width}}  {kept:>11}  {_many(one['runs'])}, {one['due']} due, {one['removed']} deleted"
+            )
+        if not told:
+            print("no such project" if arguments.project else "no runs yet")
+        return 0
+    if arguments.project is None:
+        print("epochscope: name the project, as in: epochscope keep fashion --days 90", file=sys.stderr)
+        return 1
+    query = urllib.parse.urlencode({"project": arguments.project})
+    one = _ask(f"{url}/retention?{query}", {"keep_days": None if arguments.forever else arguments.days})
+    if one is None:
+        return 1
+    if one["keep_days"] is None:
+        print(f"epochscope: the runs of {one['name']} are kept for ever")
+        return 0
+    print(
+        f"epochscope: the runs of {one['name']} are deleted {one['keep_days']} days after they were last heard of, "
+        "unless they go on, have a tag or are archived"
+    )
+    print(f"due now: {one['due']} of {_many(one['runs'])}; the first go in an hour. --forever takes it back")
+    return 0
+
+
+def _many(runs: int) -> str:
+    return f"{runs:,} run{'' if runs == 1 else 's'}"
+
+
 def _service(arguments: argparse.Namespace) -> str:
     return str(arguments.url or os.environ.get("EPOCHSCOPE_URL") or DEFAULT_URL).rstrip("/")
 
 
-def _ask(url: str) -> Any:
-    """The service's answer, or None after saying on stderr why there is none."""
+def _ask(url: str, put: Any = None) -> Any:
+    """The service's answer, or None after saying on stderr why there is none; ``put`` is sent to change something."""
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         print(
             f"epochscope: {url} is no address of a service; it starts with http:// or https://",
@@ -162,7 +215,10 @@ def _ask(url: str) -> Any:
         )
         return None
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  the scheme is checked above
+        body = None if put is None else json.dumps(put).encode()
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(url, body, headers, method="GET" if put is None else "PUT")  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  the scheme is checked above
             return json.load(answer)
     except urllib.error.HTTPError as error:
         try:

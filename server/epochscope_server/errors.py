@@ -82,3 +82,7 @@ class DamagedError(PublicError):
 
 class StartError(Exception):
     """The service can't start; the message says why and what to do, and goes to the operator's terminal."""
+
+
+class CareError(Exception):
+    """A command that looks after a store can't be carried out; the message says why and what to do."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,9 +87,11 @@ def default_data_dir(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(home) / "epochscope"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A flag for each row; its value stays None when it was not typed, so that the environment can speak."""
+def add_arguments(parser: argparse.ArgumentParser, only: Collection[str] = ()) -> None:
+    """A flag for each row, or those in ``only``; what was not typed is None, so that the environment can speak."""
     for row in TABLE:
+        if only and row.name not in only:
+            continue
         help_text = row.help if row.default in (None, False) else f"{row.help} (default: {row.default})"
         if isinstance(row.default, bool):
             parser.add_argument(row.flag, action="store_true", default=None, help=help_text)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from epochscope import __version__
-from epochscope.__main__ import main
+from epochscope.__main__ import SERVICE_COMMANDS, main
 from listener import free_port
 
 Console = pytest.CaptureFixture[str]
@@ -20,7 +20,7 @@ def exit_code(*arguments: str) -> int:
         return int(leave.code or 0)
 
 
-@pytest.mark.parametrize("command", [(), ("serve",), ("open",), ("runs",), ("demo",), ("sync",)])
+@pytest.mark.parametrize("command", [(), *((name,) for name in (*SERVICE_COMMANDS, "demo", "sync"))])
 def test_help_has_examples(command: tuple[str, ...], capsys: Console) -> None:
     assert exit_code(*command, "--help") == 0
     assert "example" in capsys.readouterr().out

@@ -141,10 +141,16 @@ class Database:
         self.kind.close()
 
 
-def _bring_up_to_date(kind: Kind) -> None:
+def schemas() -> Config:
+    """Where the steps from schema to schema lie, as Alembic wants to be told."""
     config = Config()
     config.set_main_option("script_location", "epochscope_server.store:migrations")
     config.set_main_option("path_separator", "os")
+    return config
+
+
+def _bring_up_to_date(kind: Kind) -> None:
+    config = schemas()
     script = ScriptDirectory.from_config(config)
     with kind.writer.begin() as connection:
         kind.prepare(connection)

@@ -6,7 +6,7 @@ is marked as not indexed, and `store/listing.py` judges it by its row, so that n
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +20,11 @@ from epochscope_server.store.upsert import upsert
 
 _json = msgspec.json.Decoder()
 _JUDGED = ("id", "project", "name", "notes", "uid", "group", "created_ms", "heard_ms")
-# Runs that are not indexed. A statement made of it must leave SQLite no other index than theirs.
-CHANGED = sa.select(
+_JUDGED_ROW = sa.select(
     *(run.c[name] for name in _JUDGED), sa.cast(run.c.params, sa.Text), sa.cast(run.c.last, sa.Text)
-).where(run.c.indexed == sa.false())
+)
+# Runs that are not indexed. A statement made of it must leave SQLite no other index than theirs.
+CHANGED = _JUDGED_ROW.where(run.c.indexed == sa.false())
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,12 @@ def changed(
     connection: sa.Connection, chosen: sa.Select[Any] = CHANGED, bound: Mapping[str, Any] | None = None
 ) -> list[Changed]:
     """Runs that are not indexed; ``chosen`` is CHANGED or made of it, ``bound`` its parameters."""
-    found = []
-    for *columns, params, last in connection.execute(chosen, bound).all():
-        row = dict(zip(_JUDGED, columns, strict=True))
-        found.append(Changed(row, _json.decode(params), summary(_json.decode(last))))
-    return found
+    return [_changed(row) for row in connection.execute(chosen, bound).all()]
+
+
+def _changed(row: Sequence[Any]) -> Changed:
+    *columns, params, last = row
+    return Changed(dict(zip(_JUDGED, columns, strict=True)), _json.decode(params), summary(_json.decode(last)))
 
 
 def folded(text: str) -> str:
@@ -97,6 +99,22 @@ def index(connection: sa.Connection, most: int) -> int:
         done = run.update().where(run.c.id.in_([one.row["id"] for one in waiting]))
         connection.execute(done.values(indexed=True))
     return len(waiting)
+
+
+def agrees(connection: sa.Connection, run_id: int) -> bool:
+    """Whether what is searched of a run is what its row says; True as well while it is judged by its row."""
+    row = connection.execute(_JUDGED_ROW.where(run.c.id == run_id, run.c.indexed == sa.true())).first()
+    if row is None:
+        return True
+    one = _changed(row)
+    named = sa.select(field.c.project, field.c.kind, field.c.name, run_value.c.number, run_value.c.text)
+    held = connection.execute(
+        named.join(field, field.c.id == run_value.c.field_id).where(run_value.c.run_id == run_id)
+    ).all()
+    values = {Field(kind, name): text if number is None else number for _, kind, name, number, text in held}
+    text = connection.scalar(sa.select(run_text.c.text).where(run_text.c.run_id == run_id))
+    mine = all(project == one.row["project"] for project, *_ in held)
+    return mine and values == one.values() and text == one.text
 
 
 def known(connection: sa.Connection, named: Collection[Field], project: str | None) -> dict[Field, list[int]]:

@@ -1,4 +1,5 @@
-"""What is done for the store in the background: changed runs indexed, deleted ones cleared away, free pages given back.
+"""What is done for the store in the background: changed runs indexed, those whose time is over deleted, what deleted
+ones leave cleared away, free pages given back.
 
 All of it goes through the writer in jobs of a few milliseconds, with rests between them, so that no flush waits long.
 """
@@ -15,14 +16,18 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from epochscope_server.errors import BusyError
-from epochscope_server.store import fields, removal
+from epochscope_server.store import fields, removal, retention
 from epochscope_server.store.database import Database
+from epochscope_server.store.runs import Change
 from epochscope_server.store.schema import run
 from epochscope_server.store.writer import Writer
 
 JOB_S = 0.008  # a job is cut so that it takes about this long
 MOST = 500  # rows, or runs, of one job
 TICK_S = 5.0  # between two looks for something to do
+START_S = 3600.0  # so long after its start no run is deleted: a training may have waited for the service
+RETIRE_S = 60.0  # between two looks for runs whose time is over
+RETIRED = 100  # runs of one look; then what they left is cleared away
 SHARE = 10  # of the time at most one part in so many, but for what was asked for, such as a deletion
 
 T = TypeVar("T")
@@ -30,6 +35,10 @@ T = TypeVar("T")
 _LATEST = sa.select(sa.func.max(run.c.change))
 
 _log = logging.getLogger(__name__)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class Pace:
@@ -45,12 +54,15 @@ class Pace:
 
 
 class Keeper:
-    """A thread beside ``writer``, to be closed before it."""
+    """A thread beside ``writer``, to be closed before it; set ``tell`` to learn of what it deletes."""
 
     def __init__(self, database: Database, writer: Writer) -> None:
         self._database, self._writer = database, writer
         self._indexing, self._clearing, self._freeing = Pace(4), Pace(50), Pace(50)
         self._seen = 0  # the latest change of all runs at the last look
+        self._started_ms, self._started = now_ms(), time.monotonic()
+        self._retired = 0.0  # when runs whose time is over were last looked for
+        self.tell: Callable[[Change], object] = lambda change: None
         self._bell, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="epochscope-keeper", daemon=True)
         self._thread.start()
@@ -72,6 +84,7 @@ class Keeper:
             self._bell.clear()
             pause = TICK_S
             try:
+                self._retire()
                 self._clear()
                 pause = max(TICK_S, SHARE * self._index())
                 self._give_back()
@@ -79,6 +92,30 @@ class Keeper:
                 pass  # flushes come first; it is tried again
             except Exception:
                 _log.exception("work in the background failed; it is tried again")
+
+    def _retire(self) -> None:
+        """Delete runs whose time is over, each in a commit of its own."""
+        now = time.monotonic()
+        if now - self._started < START_S or now - self._retired < RETIRE_S:
+            return
+        self._retired = now
+        times = now_ms(), self._started_ms
+        gone = 0
+        for uid in self._read(lambda connection: retention.due(connection, *times, RETIRED)):
+            if self._closing.is_set():
+                break
+            began = time.monotonic()
+            removing = self._writer.submit(
+                functools.partial(retention.remove, uid=uid, now_ms=times[0], since_ms=times[1])
+            )
+            if (change := removing.result()) is not None:
+                self.tell(change)
+                gone += 1
+            self._closing.wait(time.monotonic() - began)
+        if gone:
+            _log.warning("%d runs were deleted: their project keeps runs for a while only (GET /api/v1/projects)", gone)
+            if gone == RETIRED:
+                self._retired = 0.0
 
     def _clear(self) -> None:
         while (run_id := self._read(removal.waiting)) is not None and not self._closing.is_set():

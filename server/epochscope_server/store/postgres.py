@@ -193,6 +193,12 @@ def place(url: str) -> str:
     return f"the PostgreSQL database {address.database or 'of this user'}{where}{port}"
 
 
+def without_password(url: str) -> str:
+    """``url`` as it may be shown, in the form that PostgreSQL's own programs take."""
+    address = _address(url)._replace(drivername="postgresql", password=None)  # `set` takes None for "as it is"
+    return address.render_as_string(hide_password=False)
+
+
 def _address(url: str) -> sa.URL:
     try:
         address = sa.make_url(url)

@@ -129,6 +129,17 @@ Index(
     sqlite_where=deleted_run.c.cleared == false(), postgresql_where=deleted_run.c.cleared == false(),
 )  # fmt: skip
 
+# Projects whose runs are not kept for ever.
+retention = Table(
+    "retention",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("days", Integer),  # after the run was last heard of; NULL: for ever again
+    Column("set_ms", BigInteger, nullable=False),
+    Column("removed", BigInteger, nullable=False),  # runs so far
+    Column("removed_ms", BigInteger),  # the last of them
+)
+
 stream = Table(
     "stream",
     metadata,
