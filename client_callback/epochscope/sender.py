@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import random
-import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Any
 from urllib.parse import quote, urlsplit
 
-import msgspec
-
 from epochscope import wire
-from epochscope.spool import Spool, unpack
+from epochscope.reply import Reply
+from epochscope.spool import Spool
+from epochscope.thinning import bare
 
 DEFAULT_URL = "http://127.0.0.1:7010"
 CONNECT_TIMEOUT_S = 3.0
@@ -43,32 +38,6 @@ class State(Enum):
     TROUBLED = "troubled"  # answers, but not as it should
     REFUSED = "refused"  # takes no flush of ours: token, version, address
     GONE = "gone"  # the run was deleted there
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What the service answered."""
-
-    status: int
-    content: dict[str, Any]
-    retry_after_s: float | None
-
-    @property
-    def message(self) -> str:
-        error = self.content.get("error")
-        said = error.get("message") if isinstance(error, dict) else None
-        return f"{said} (HTTP {self.status})" if said else f"HTTP {self.status}"
-
-    @property
-    def code(self) -> str:
-        error = self.content.get("error")
-        return str(error.get("code", "")) if isinstance(error, dict) else ""
-
-    @property
-    def expected(self) -> int | None:
-        error = self.content.get("error")
-        value = error.get("expected") if isinstance(error, dict) else None
-        return value if isinstance(value, int) else None
 
 
 class Connection:
@@ -142,7 +111,7 @@ class Connection:
             raise
         if not response.isclosed():  # a longer reply than any of the service's
             self.close()
-        return Reply(response.status, _object(text), _seconds(response.getheader("Retry-After")))
+        return Reply.of(response.status, text, response.getheader("Retry-After"))
 
 
 class Delivery:
@@ -238,7 +207,7 @@ class Delivery:
 
     def _set_aside(self, body: bytes, reply: Reply) -> bool:
         """A flush the service will never take. Its number must not be missing, so a thinner one takes it."""
-        for thinner in _thinner(body):
+        for thinner in bare(body):
             try:
                 second = self._post(thinner)
             except (OSError, http.client.HTTPException) as error:
@@ -283,36 +252,3 @@ class Delivery:
         self.state = state
         self.try_again_at = time.monotonic() + random.uniform(0.0, min(30.0, 0.5 * 2.0**self._failures))
         self._failures = min(self._failures + 1, 10)
-
-
-def _thinner(body: bytes) -> list[bytes]:
-    """The flush without its numbers, and without any words either."""
-    flush = unpack(body)
-    no_numbers = msgspec.structs.replace(flush, series=[], confusion=[])
-    info = flush.info and wire.RunInfo(project="default", name=flush.run, started_ms=flush.info.started_ms)
-    end = flush.end and wire.End(flush.end.status)
-    return [
-        wire.encode(no_numbers),
-        wire.encode(msgspec.structs.replace(no_numbers, info=info, spans=[], end=end)),
-    ]
-
-
-def _object(text: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _seconds(header: str | None) -> float | None:
-    """How long ``Retry-After`` asks to wait: seconds, or until a date; None if it says neither."""
-    if header is None:
-        return None
-    if re.fullmatch(r"[0-9]+", header.strip()):
-        return float(header)
-    try:
-        date = parsedate_to_datetime(header)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return max(date.timestamp() - time.time(), 0.0)

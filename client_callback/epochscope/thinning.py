@@ -1,6 +1,7 @@
-"""Making a backlog smaller where it has reached its bound: every second value by batch goes, and is counted.
+"""Flushes with less in them: where a backlog has reached its bound, or the service refuses what one says.
 
-Values by epoch, counts, spans, and words about the run are never touched.
+At the bound every second value by batch goes, and is counted; values by epoch, counts, spans, and words about the run
+are never touched.
 """
 
 from __future__ import annotations
@@ -42,3 +43,15 @@ class Thinning:
             if kept.any()
             else None
         )
+
+
+def bare(body: bytes) -> list[bytes]:
+    """The flush ``body`` without its numbers, and without any words either: what may take its place in the row."""
+    flush = msgspec.msgpack.decode(body, type=wire.Flush)
+    no_numbers = msgspec.structs.replace(flush, series=[], confusion=[])
+    info = flush.info and wire.RunInfo(project="default", name=flush.run, started_ms=flush.info.started_ms)
+    end = flush.end and wire.End(flush.end.status)
+    return [
+        wire.encode(no_numbers),
+        wire.encode(msgspec.structs.replace(no_numbers, info=info, spans=[], end=end)),
+    ]

@@ -40,27 +40,46 @@ def test_what_forked_children_do_never_arrives_and_harms_nobody(listener: Listen
 
 
 OUTLIVED = """
-import os, time
+import os, threading, time
 from pathlib import Path
 from epochscope import Run
+from epochscope.folder import Folder
+early, go_on = {early!r}, threading.Event()
+write_meta = Folder.write_meta
+def waits(self, text):
+    write_meta(self, text)
+    if early:
+        Path(self.path / "forks").touch()
+        go_on.wait()
+Folder.write_meta = waits
 run = Run("p", "n", url={url!r}, spool_dir={spool_dir!r})
 run.log(1, loss=0.5)
-while not list(Path({spool_dir!r}).rglob("*.seg")):
-    time.sleep(0.01)
+def wait_for(name):
+    while not list(Path({spool_dir!r}).rglob(name)):
+        time.sleep(0.01)
+wait_for("forks" if early else "*.seg")
 if os.fork() == 0:
-    print(os.getpid(), flush=True)
+    os.write(1, b"%d\\n" % os.getpid())
+    time.sleep(60)
+go_on.set()
+wait_for("*.seg")
+os.write(1, b"there\\n")
 time.sleep(60)
 os._exit(0)
 """
 
 
-def test_a_child_that_outlives_its_killed_parent_does_not_keep_the_spool_from_being_sent(spool_dir: Path) -> None:
-    script = OUTLIVED.format(url=f"http://127.0.0.1:{free_port()}", spool_dir=str(spool_dir))
+@pytest.mark.parametrize("early", [False, True], ids=["forked later", "forked while the folder is made"])
+def test_a_child_that_outlives_its_killed_parent_does_not_keep_the_spool_from_being_sent(
+    spool_dir: Path, early: bool
+) -> None:
+    script = OUTLIVED.format(url=f"http://127.0.0.1:{free_port()}", spool_dir=str(spool_dir), early=early)
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as parent:
         assert parent.stdout is not None
-        child = int(parent.stdout.readline())
+        said = [parent.stdout.readline().strip() for _ in range(2)]
+        (child,) = (int(line) for line in said if line != "there")
         try:
             (path,) = left_behind(spool_dir)
             assert Spool.of_ended_process(path) is None
@@ -72,3 +91,38 @@ def test_a_child_that_outlives_its_killed_parent_does_not_keep_the_spool_from_be
             found.close()
         finally:
             os.kill(child, signal.SIGKILL)
+
+
+OPENED = """
+import os, sys, threading
+from pathlib import Path
+from epochscope.folder import Folder
+over = threading.Event()
+def make():
+    number = 0
+    while not over.is_set():
+        number += 1
+        made = Folder.create(Path({spool_dir!r}) / "run00000x" / f"stream{{number % 7}}x")
+        made.append(1, b"x")
+        made.close(remove=True)
+maker = threading.Thread(target=make)
+maker.start()
+held = 0
+for _ in range({forks}):
+    if os.fork() == 0:
+        links = [f"/proc/self/fd/{{handle}}" for handle in os.listdir("/proc/self/fd")]
+        there = [os.readlink(link) for link in links if os.path.islink(link)]
+        os._exit(any(path.split()[0].endswith(("/lock", "/ack", ".seg")) for path in there))
+    held += os.wait()[1] != 0
+over.set()
+maker.join()
+print(held)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="what is open can't be seen here")
+def test_no_child_holds_a_file_that_was_being_opened_when_it_was_forked(spool_dir: Path) -> None:
+    script = OPENED.format(spool_dir=str(spool_dir), forks=200)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("0\n", "")

@@ -35,7 +35,7 @@ MUTANTS = (
         SPOOL + "test_what_was_put_is_found_by_another_process_in_order",
     ),
     Mutant(
-        "unlink before the ack is safe", "folder.py", "                _fdatasync(self._ack)", "                pass",
+        "unlink before the ack is safe", "folder.py", "                self._ack.sync()", "                pass",
         SPOOL + "test_a_segment_goes_only_after_the_ack_that_covers_it_is_safe",
     ),
     Mutant(
@@ -57,11 +57,11 @@ MUTANTS = (
         SEGMENTS + "test_a_flipped_bit_costs_one_update_and_invents_none",
     ),
     Mutant(
-        "torn tail not taken back", "folder.py", "os.ftruncate(self._file, segment.size)", "pass",
+        "torn tail not taken back", "segment_file.py", "os.ftruncate(self._file, segment.size)", "pass",
         SPOOL + "test_a_short_write_leaves_no_torn_bytes_and_loses_nothing",
     ),
     Mutant(
-        "short write not noticed", "folder.py", "if written != len(frame):", "if written < 0:",
+        "short write not noticed", "segment_file.py", "if written != len(frame):", "if written < 0:",
         SPOOL + "test_a_short_write_leaves_no_torn_bytes_and_loses_nothing",
     ),
     Mutant(
@@ -99,7 +99,7 @@ MUTANTS = (
         SPOOL + "test_at_the_bound_the_oldest_values_by_batch_are_thinned_and_nothing_else",
     ),
     Mutant(
-        "what is on its way thinned", "folder.py", "change(body) if seq > spare else body", "change(body)",
+        "what is on its way thinned", "segment_file.py", "change(body) if seq > spare else body", "change(body)",
         SPOOL + "test_at_the_bound_the_oldest_values_by_batch_are_thinned_and_nothing_else",
     ),
     Mutant(

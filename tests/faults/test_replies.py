@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from epochscope import sender, wire
-from epochscope.sender import Delivery, Reply, State
+from epochscope.reply import Reply, seconds_asked
+from epochscope.sender import Delivery, State
 from epochscope.spool import Meta, Spool
 from listener import Answer, Listener, free_port
 
@@ -20,7 +21,7 @@ class Scripted:
     url = "http://127.0.0.1:1"
 
     def __init__(self, status: int, retry_after: str | None = None, **content: Any) -> None:
-        self.reply = Reply(status, content, sender._seconds(retry_after))
+        self.reply = Reply(status, content, seconds_asked(retry_after))
 
     def post(self, path: str, body: bytes) -> Reply:
         return self.reply

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from epochscope import folder, segments, spool, wire
+from epochscope import files, folder, segments, spool, wire
 from epochscope.spool import Meta, Spool, left_behind, unpack
 from saved import updates
 
@@ -72,7 +72,7 @@ def test_a_segment_goes_only_after_the_ack_that_covers_it_is_safe(
 ) -> None:
     monkeypatch.setattr(folder, "SEGMENT_BYTES", 600)
     events: list[str] = []
-    unlink, sync = Path.unlink, folder._fdatasync
+    unlink, sync = Path.unlink, files.sync
 
     def unlink_told(path: Path, missing_ok: bool = False) -> None:
         events.append(path.suffix)
@@ -88,22 +88,22 @@ def test_a_segment_goes_only_after_the_ack_that_covers_it_is_safe(
         kept.put(flush(seq))
     assert len(list(kept.folder.glob("*.seg"))) >= 3
     assert kept._folder is not None
+    assert kept._folder._ack is not None
     ack = kept._folder._ack
-    monkeypatch.setattr(folder, "_fdatasync", sync_told)
+    monkeypatch.setattr(files, "sync", sync_told)
     events.clear()
     while ".seg" not in events:
         assert kept.oldest() is not None
         kept.acknowledged()
-    assert events == [f"sync {ack}", ".seg"]
+    assert events == [f"sync {ack.handle}", ".seg"]
     held = (kept.folder / "ack").read_bytes()
     assert segments.acked_in(held) == 9 - len(kept)
     # An ack that can't be saved keeps the files.
-    os.close(ack)
-    files = sorted(kept.folder.glob("*.seg"))
+    ack.close()
+    there = sorted(kept.folder.glob("*.seg"))
     while kept.oldest() is not None:
         kept.acknowledged()
-    assert sorted(kept.folder.glob("*.seg")) == files
-    kept._folder._ack = -1
+    assert sorted(kept.folder.glob("*.seg")) == there
     kept.close()
 
 
@@ -288,7 +288,7 @@ def test_what_was_written_is_synced_once_a_second_and_at_the_end(
     synced: list[int] = []
     kept = fresh(tmp_path)
     kept.put(flush(1))
-    monkeypatch.setattr(folder, "_fdatasync", synced.append)
+    monkeypatch.setattr(files, "sync", synced.append)
     kept.tend()
     assert synced == []
     kept._synced_at -= spool.SYNC_S
@@ -309,7 +309,7 @@ def test_a_sync_that_fails_is_not_asked_again_of_the_same_file(tmp_path: Path, m
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "_fdatasync", broken)
+        patch.setattr(files, "sync", broken)
         kept.tend(now=True)
     assert kept.trouble is not None
     kept._try_disk_at = 0.0
