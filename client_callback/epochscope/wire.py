@@ -15,19 +15,21 @@ A flush is a msgpack map. Columns travel as raw little-endian bytes, so NaN, ±I
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from epochscope.names import MAX_NAME as MAX_NAME
+from epochscope.names import WireError as WireError
+from epochscope.names import check_id as check_id
+from epochscope.names import check_name as check_name
+from epochscope.names import clean_name as clean_name
+
 VERSION = 1
 CONTENT_TYPE = "application/msgpack"
 MAX_BODY = 8 * 1024 * 1024  # bytes of one flush
-MAX_NAME = 256  # bytes of one name in UTF-8
 MAX_CLASSES = 100_000
 MAX_STEP = 2**53 - 1  # what a browser still counts exactly
 
@@ -46,18 +48,6 @@ COUNT_DTYPE = np.dtype("<u4")
 Steps = NDArray[np.int64]
 Values = NDArray[np.float64]
 Counts = NDArray[np.uint32]
-
-_ID = re.compile(r"[0-9a-z]{8,32}")
-_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # can disguise a name
-
-
-class WireError(ValueError):
-    """A flush that can't be taken: ``field`` says where, the message what is wrong with it."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field = field
-        self.message = message
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -224,38 +214,6 @@ def decode(body: bytes) -> Flush:
         if span.stop and span.stop < span.start:
             raise WireError(f"spans[{number}]", f"ends at {span.stop}, before it starts at {span.start}")
     return flush
-
-
-def check_id(field: str, value: str) -> None:
-    """Ids of runs and streams: 8 to 32 digits and small letters, made by the client."""
-    if not _ID.fullmatch(value):
-        raise WireError(field, "must be 8 to 32 characters, digits and small letters only")
-
-
-def check_name(field: str, value: str) -> None:
-    """A name that can be stored on every database and shown as it is: not empty, no control characters."""
-    if not value:
-        raise WireError(field, "must not be empty")
-    if clean_name(value) != value:
-        raise WireError(field, f"must be at most {MAX_NAME} bytes, without control characters")
-
-
-def clean_name(value: object) -> str:
-    """``value`` as a name that ``check_name`` takes: what can't be shown becomes U+FFFD, the rest stays."""
-    return _clean(str(value))
-
-
-@lru_cache(4096)  # the same names come with every flush
-def _clean(value: str) -> str:
-    text = "".join("\ufffd" if _unshowable(character) else character for character in value)
-    while len(text.encode()) > MAX_NAME:
-        text = text[:-1]
-    return text or "\ufffd"
-
-
-def _unshowable(character: str) -> bool:
-    # Cc: NUL and escape sequences. Cs: lone surrogates, which no database takes.
-    return unicodedata.category(character) in ("Cc", "Cs") or character in _BIDI
 
 
 def _check_info(info: RunInfo) -> None:
