@@ -19,7 +19,7 @@ from epochscope.keras_ring import Ring, counted, length_of, packed_row
 from epochscope.keras_rows import Layout, Rows, parsed_rows
 from epochscope.keras_step import Watch, compile_steps_anew
 
-_LEAST_ENTRIES = 2**14
+_LEAST_ENTRIES = 2**17  # 1 MiB: small batches come fast, and each reading costs about the same
 _MOST_ENTRIES = 2**22  # 32 MiB
 _ROWS = 256
 _UNKNOWN_BATCH = 1024

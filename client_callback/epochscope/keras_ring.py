@@ -64,11 +64,12 @@ class Ring:
         if end - start > self._size:
             self._longest = max(self._longest, (end - start) // (rows - start_rows))
             return np.empty(0, np.int64), rows - start_rows
-        entries = self._entries.numpy()
-        first, last = start % self._size, end % self._size
         if start == end:
             return np.empty(0, np.int64), 0
-        piece = entries[first:last] if first < last else np.concatenate([entries[first:], entries[:last]])
+        # A view, and a copy of what is new: the log has room for far more than is read at a time.
+        entries = np.asarray(memoryview(self._entries.read_value()))
+        first, last = start % self._size, end % self._size
+        piece = entries[first:last].copy() if first < last else np.concatenate([entries[first:], entries[:last]])
         if rows > start_rows:
             self._longest = max(self._longest, len(piece) // (rows - start_rows))
         return piece, 0
