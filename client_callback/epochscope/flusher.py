@@ -8,15 +8,15 @@ the service can tell a quiet training from a dead one.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
-import sys
 import threading
 import time
 
 import msgspec
 
 from epochscope import wire
+from epochscope.console import News
+from epochscope.console import say as say
 from epochscope.recording import Contents, Recording
 from epochscope.sender import Delivery, State
 from epochscope.spool import DROPPED, LOST, THINNED, Spool
@@ -28,18 +28,12 @@ _SOONEST_S = 0.25
 _MOST_ERRORS = 10
 
 
-def say(text: str) -> None:
-    """One line for the person at the console, on stderr."""
-    with contextlib.suppress(OSError, ValueError):  # a closed stderr is no reason to stop
-        sys.stderr.write(f"epochscope: {text}\n")
-        sys.stderr.flush()
-
-
 class Flusher:
     """Empties a recording into a spool and a spool into the service, from ``start()`` until all is sent."""
 
-    def __init__(self, spool: Spool, delivery: Delivery, greeting: str) -> None:
+    def __init__(self, spool: Spool, delivery: Delivery, greeting: str, news: News) -> None:
         self.recording = Recording(self._hasten)
+        self._news = news
         self._spool = spool
         self._delivery = delivery
         self._greeting = greeting
@@ -222,24 +216,27 @@ class Flusher:
                 return
 
     def _tell_trouble(self) -> None:
+        self._news.tend()
         trouble = self._spool.trouble
         if trouble is None and self._told_trouble:
             lost = f"; {self._dropped:,} numbers were dropped meanwhile" if self._dropped else ""
-            say(f"{self._spool.root} can be written again{lost}")
+            self._news(f"{self._spool.root} can be written again{lost}")
         elif trouble is not None and not self._told_trouble:
-            say(f"cannot save updates in {self._spool.root} ({trouble}); keeping the last 16 MiB in memory")
+            self._news(f"cannot save updates in {self._spool.root} ({trouble}); keeping the last 16 MiB in memory")
         elif (self._dropped or self.recording.dropped) and not self._told_dropped:
-            say("the memory for unsent updates is full; numbers by batch recorded from now on are dropped and counted")
+            self._news(
+                "the memory for unsent updates is full; numbers by batch recorded from now on are dropped and counted"
+            )
             self._told_dropped = True
         self._told_trouble = trouble is not None
         if self._spool.thinned and not self._told_thinned:
-            say(
+            self._news(
                 "the backlog has reached its bound: of the oldest values by batch one of two is kept; "
                 "values by epoch and confusion counts are kept whole"
             )
             self._told_thinned = True
         if self._spool.lost and not self._told_lost:
-            say(f"saved updates in {self._spool.folder} were damaged and are lost; everything else goes on")
+            self._news(f"saved updates in {self._spool.folder} were damaged and are lost; everything else goes on")
             self._told_lost = True
 
     _told_dropped = False

@@ -40,8 +40,9 @@ from epochscope.arguments import (
     readable_name,
     whole_step,
 )
+from epochscope.console import News
 from epochscope.environment import bounded, environment_of, git_state
-from epochscope.flusher import END_WAIT_S, Flusher, say
+from epochscope.flusher import END_WAIT_S, Flusher
 from epochscope.sender import DEFAULT_URL, Connection, Delivery
 from epochscope.spool import Meta, Spool, default_spool_dir, new_id
 from epochscope.system import Pace, Watch
@@ -134,7 +135,8 @@ class Run:
         self.status = ""
         self._counted_step = 0
         spool = Spool(self._root, Meta(connection.url, self.id, new_id()))
-        self._flusher = Flusher(spool, Delivery(spool, connection, say), f"run {self.name} at {self.url}")
+        news = News()
+        self._flusher = Flusher(spool, Delivery(spool, connection, news), f"run {self.name} at {self.url}", news)
         self.recording = self._flusher.recording
         self._tell_info()
         self._flusher.start()
