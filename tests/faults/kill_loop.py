@@ -77,7 +77,7 @@ class Found:
 
     def bad(self) -> list[str]:
         named = {"lost": self.lost, "doubled": self.doubled, "missing": self.missing, "wrong": self.wrong}
-        return [f"{what}: {one}" for what, several in named.items() for one in several]
+        return [f"{what}: {one}" for what, several in named.items() for one in dict.fromkeys(several)]
 
     def add(self, other: Found) -> None:
         self.kills += other.kills
@@ -85,11 +85,12 @@ class Found:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def __str__(self) -> str:
+        bad = Counter(one.partition(":")[0] for one in self.bad())
         each = ", ".join(f"{count:,} of {who}" for who, count in sorted(self.kills.items()))
         return (
             f"{self.kills.total():,} kills ({each}); {self.flushes:,} flushes with {self.batches:,} batches accepted, "
-            f"{self.posts:,} posts: {len(self.lost):,} lost, {len(self.doubled):,} doubled, "
-            f"{len(self.missing):,} acknowledged or accepted but missing, {len(self.wrong):,} otherwise wrong"
+            f"{self.posts:,} posts: {bad['lost']:,} lost, {bad['doubled']:,} doubled, "
+            f"{bad['missing']:,} acknowledged or accepted but missing, {bad['wrong']:,} otherwise wrong"
         )
 
 
@@ -159,8 +160,8 @@ class Chapter:
         with Nursery(kill_services.serve, self._folder / "store", self._port, self._url or "-") as nursery:
             while not self._over.is_set():
                 number += 1
-                doom = "!" * (chance.random() < 0.6)
-                said = nursery.live(chance.uniform(0.3, 2.5), f"{self._seed}/s{number}{doom}", chance=chance)
+                doom = "!" * (chance.random() < 0.8)
+                said = nursery.live(3.0, f"{self._seed}/s{number}{doom}", chance=chance)
                 if not nursery.killed:
                     raise AssertionError(f"the service has ended by itself: {said}")
                 self._service_lived.set()
@@ -227,17 +228,21 @@ class Chapter:
     def _compare_answers(self) -> None:
         """What is left is sent; then the service answers each batch exactly as it was told."""
         process, url = stage.serve_process(self._folder / "store", "--no-auth")
+        recorder = Recorder(int(url.rpartition(":")[2]), f"{self._seed}/last")
         try:
             for lane in range(CLIENTS):
-                tries = 5
-                while sync.synchronise(self._folder / f"spool{lane}", url, None, self._hear) and tries:
+                folder, tries = self._folder / f"spool{lane}", 50
+                while sync.synchronise(folder, recorder.url, None, self._hear) and tries:
                     tries -= 1
                 if not tries:
                     self.found.lost.append(f"spool{lane} can not be sent")
+            self.found.posts += recorder.posts
+            self.found.wrong += recorder.trouble
             with httpx2.Client(base_url=f"{url}/api/v1", timeout=60) as client:
                 for run in dict.fromkeys(stream.run for stream in self._streams if stream.seq):
                     self._compare_run(client, run)
         finally:
+            recorder.stop()
             process.terminate()
             process.communicate()
 

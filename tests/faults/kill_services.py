@@ -8,7 +8,7 @@ from epochscope.__main__ import main
 from epochscope_server.store import sealing, sealing_series
 from faults.kill_lives import born
 
-_POINTS = ("do_begin", "do_execute", "do_executemany", "do_commit")  # of SQLAlchemy, whichever the database
+_POINTS = ("do_commit", "do_commit", "do_execute", "do_executemany")  # of SQLAlchemy, whichever the database
 
 for _late in ("epochscope_server.cli", "uvloop", "uvicorn.lifespan.on", "psycopg", "sqlalchemy.dialects.postgresql"):
     importlib.import_module(_late)  # before the fork, so that no life has to
