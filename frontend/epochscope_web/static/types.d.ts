@@ -35,6 +35,10 @@ export interface View {
   theme: Theme | "system";
 }
 
+/** `keep_days` after a run was last heard of it is deleted; null: never. */
+export interface Project { name: string; runs: number; keep_days: number | null; due: number; removed: number; removed_ms: number | null; }
+export interface Projects { projects: Project[]; }
+
 export interface Span { split: Split; epoch: number; from: number; to: number; }
 export interface Series { key: string; split: Split; by: By | "run"; }
 

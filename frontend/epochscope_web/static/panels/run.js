@@ -6,6 +6,7 @@ import { chosen, classes } from "./classes.js";
 import { list, segments } from "./controls.js";
 import { fill, h } from "./element.js";
 import { runHeader } from "./header.js";
+import { kept } from "./kept.js";
 import { labelName, labelOptions, matrix } from "./matrix.js";
 import { scalars } from "./scalars.js";
 import { stability } from "./stability.js";
@@ -19,6 +20,7 @@ const METRIC_WORDS = [["f1", "F1"], ["recall", "recall"], ["precision", "precisi
 export function runPage(loop) {
   const id = loop.view().run;
   const head = runHeader();
+  const keeping = kept();
   const curves = classes(loop);
   const confusion = matrix(loop);
   const lines = scalars(loop);
@@ -39,7 +41,7 @@ export function runPage(loop) {
   const wide = h("div", { class: "panel wide" }, curves.element);
   const body = h("div", { class: "grid" }, wide, confusion.element, h("div", { class: "panel low" }, lines.element), steady.element);
   const trouble = h("div", { class: "trouble", role: "alert" });
-  const element = h("article", { class: "run-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), trouble, head.element, controls, body);
+  const element = h("article", { class: "run-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), trouble, head.element, keeping.element, controls, body);
   for (const part of [head.element, controls, body]) part.hidden = true;
 
   /** @type {Run | null} */
@@ -79,6 +81,7 @@ export function runPage(loop) {
       trouble.replaceChildren();
       for (const part of [head.element, controls, body]) part.hidden = false;
       head.set(run);
+      void keeping.refresh(run.project);
       document.title = `${run.name} · epochscope`;
       const news = run.rev !== rev;
       rev = run.rev;

@@ -4,6 +4,7 @@
 import * as api from "../api.js";
 import { fill, h, say } from "./element.js";
 import { progress, statusMark } from "./header.js";
+import { kept } from "./kept.js";
 import { count, duration, measure, moments, when } from "./words.js";
 
 const PAGE = 100;
@@ -57,9 +58,10 @@ export function runsPage(loop) {
   const more = h("button", { type: "button", class: "quiet more", onclick: () => { size += PAGE; void load(); } }, "Show more");
   const trouble = h("div", { class: "trouble", role: "alert" });
   const empty = h("div");
+  const keeping = kept();
   const scroll = h("div", { class: "panel scroll" }, table);
   const tools = h("div", { class: "controls" }, filter, said, h("span", { class: "gap" }), clear, compare);
-  const element = h("article", { class: "runs-page" }, h("h1", {}, "Runs"), trouble, tools, scroll, more, empty);
+  const element = h("article", { class: "runs-page" }, h("h1", {}, "Runs"), trouble, tools, keeping.element, scroll, more, empty);
   scroll.classList.add("skeleton");
   more.hidden = true;
 
@@ -79,6 +81,7 @@ export function runsPage(loop) {
       const page = await api.runs({ q: view.q, limit: Math.min(size, 500) }, mine.signal);
       if (mine.signal.aborted) return;
       trouble.replaceChildren();
+      void keeping.refresh();
       show(page.runs);
       more.hidden = page.next === null;
     } catch (error) {
