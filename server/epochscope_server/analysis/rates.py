@@ -37,17 +37,52 @@ def wilson(successes: Whole, trials: Whole, z: float = Z95) -> Rate:
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
     JASA 22 (1927), 209-212.
     """
-    found = Rate(*(np.empty(np.shape(trials)) for _ in range(3)))
-    flat = [part.reshape(-1) for part in (found.value, found.low, found.high)]
-    k, n = np.ravel(successes), np.ravel(trials)
-    with np.errstate(divide="ignore", invalid="ignore"):  # of nothing the share is 0 / 0: NaN, as are its ends
-        for at in range(0, k.size, _BLOCK):
-            block = slice(at, at + _BLOCK)
-            _wilson(k[block], n[block], z, *(part[block] for part in flat))
-    return found
+    return _intervals(successes, (trials,), z)
 
 
 _BLOCK = 4096  # numbers at a time: what is in between then stays in the processor's cache, several times faster
+_TABLE = 255  # trials up to which intervals are worked out once where very many are wanted
+
+
+def _intervals(successes: Whole, trials: tuple[Whole, ...], z: float, f1: bool = False) -> Rate:
+    """Wilson's intervals; trials are the sum of several arrays; with ``f1`` they are of a Jaccard index, told as F1."""
+    found = Rate(*(np.empty(np.shape(successes)) for _ in range(3)))
+    parts = [part.reshape(-1) for part in (found.value, found.low, found.high)]
+    k, added = np.ravel(successes), [np.ravel(one) for one in trials]
+    most = sum(int(one.max()) for one in added) if k.size else 0
+    side = min(most, _TABLE) + 1
+    table: list[Numbers] = []
+    if 4 * side * side <= k.size:  # of few trials there are few intervals, and each is wanted again and again
+        each = np.arange(side)
+        all_trials = np.repeat(each, side)
+        worked_out = _intervals(np.minimum(np.tile(each, side), all_trials), (all_trials,), z, f1)
+        table = [worked_out.value, worked_out.low, worked_out.high]
+    for at in range(0, k.size, _BLOCK):
+        block = slice(at, at + _BLOCK)
+        here, n = [part[block] for part in parts], added[0][block]
+        for more in added[1:]:
+            n = n + more[block]
+        if not table:
+            _work_out(k[block], n, z, f1, here)
+            continue
+        place = n * side
+        place += k[block]
+        for column, part in zip(table, here, strict=True):
+            np.take(column, place, out=part, mode="clip")
+        if most >= side and len(beyond := np.flatnonzero(n >= side)):
+            few = [np.empty(len(beyond)) for _ in here]
+            _work_out(k[block][beyond], n[beyond], z, f1, few)
+            for part, worked in zip(here, few, strict=True):
+                part[beyond] = worked
+    return found
+
+
+def _work_out(successes: Whole, trials: Whole, z: float, f1: bool, parts: list[Numbers]) -> None:
+    with np.errstate(divide="ignore", invalid="ignore"):  # of nothing the share is 0 / 0: NaN, as are its ends
+        _wilson(successes, trials, z, *parts)
+    if f1:
+        for part in parts:
+            np.divide(2 * part, 1 + part, out=part)
 
 
 def _wilson(successes: Whole, trials: Whole, z: float, share: Numbers, low: Numbers, high: Numbers) -> None:
@@ -73,12 +108,12 @@ def _wilson(successes: Whole, trials: Whole, z: float, share: Numbers, low: Numb
 
 def recall(tp: Whole, fn: Whole) -> Rate:
     """TP / (TP + FN): of the members of a class, the share that was recognised."""
-    return wilson(tp, tp + fn)
+    return _intervals(tp, (tp, fn), Z95)
 
 
 def precision(tp: Whole, fp: Whole) -> Rate:
     """TP / (TP + FP): of the predictions of a class, the share that was right."""
-    return wilson(tp, tp + fp)
+    return _intervals(tp, (tp, fp), Z95)
 
 
 def f1(tp: Whole, fp: Whole, fn: Whole) -> Rate:
@@ -88,7 +123,4 @@ def f1(tp: Whole, fp: Whole, fn: Whole) -> Rate:
     map F1 = 2 J / (1 + J). Source: Lam, Gopal and Qian, "Confidence intervals for the F1 score",
     arXiv 2309.14621 (2023).
     """
-    jaccard = wilson(tp, tp + fp + fn)
-    for part in (jaccard.value, jaccard.low, jaccard.high):
-        np.divide(2 * part, 1 + part, out=part)
-    return jaccard
+    return _intervals(tp, (tp, fp, fn), Z95, f1=True)

@@ -6,7 +6,7 @@ not sealed yet from the tail.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,13 +54,13 @@ class Curves:
         line = np.full(self.source.classes, -1)
         line[kept] = np.arange(len(kept))
         found = np.zeros((3, len(kept), len(self.start)), np.int64)
+        empty = np.ones(len(self.start), bool)  # the windows of which nothing was found yet
         for part in self.parts:
             for level, runs in zip(part.levels, part.buckets, strict=True):
-                _add_rows(found, part, level, runs, line[: part.classes])
-            for level, idx in part.leaves.places(part.leaf_ranges):
-                data = part.leaves.at(level, idx)
-                if isinstance(data, bytes):
-                    _add_cells(found, leaf.decode(data, idx * pyramid.LEAF), part.steps, line)
+                _add_rows(found, empty, part, level, runs, line[: part.classes])
+            for cells in leaf.decode_some(_leaves(part)):
+                _add_cells(found, cells, part.steps, line)
+            empty[:] = False
         every = Runs(self.start, self.stop, np.arange(len(self.start)))
         if len(self.start):
             waiting = self.source.waiting(int(self.start.min()), int(self.stop.max()))
@@ -115,12 +115,19 @@ def _leaf_ranges(steps: Runs) -> list[Range]:
     return [(0, lo, hi) for lo, hi in windows.ranges(steps, pyramid.LEAF)]
 
 
+def _leaves(part: _Part) -> Iterator[tuple[bytes, int]]:
+    for level, idx in part.leaves.places(part.leaf_ranges):
+        data = part.leaves.at(level, idx)
+        if isinstance(data, bytes):
+            yield data, idx * pyramid.LEAF
+
+
 def _unpacked(data: bytes, classes: int) -> tuple[Columns, int]:
     columns = marginals.open_columns(data, classes)
     return columns, columns.low.nbytes + (0 if columns.cell is None else columns.cell.nbytes)
 
 
-def _add_rows(found: Whole, part: _Part, level: int, runs: Runs, line: Whole) -> None:
+def _add_rows(found: Whole, empty: np.ndarray, part: _Part, level: int, runs: Runs, line: Whole) -> None:
     """Add whole buckets of one level; ``line`` says where in ``found`` a class stands, -1 where nowhere."""
     bucket, owner = runs.each()
     row = bucket // pyramid.ROW
@@ -130,30 +137,34 @@ def _add_rows(found: Whole, part: _Part, level: int, runs: Runs, line: Whole) ->
             here = row == idx
             owners = np.full(pyramid.ROW, -1)
             owners[bucket[here] % pyramid.ROW] = owner[here]
-            _add_row(found, columns, owners, line)
+            _add_row(found, empty, columns, owners, line)
+        empty[owner[row == idx]] = False
 
 
-def _add_row(found: Whole, columns: Columns, owners: Whole, line: Whole) -> None:
+def _add_row(found: Whole, empty: np.ndarray, columns: Columns, owners: Whole, line: Whole) -> None:
     points = found.shape[2]
     if columns.cell is None:
         cell = columns.exception
-        _add_dense(found, columns.low, owners, line)
+        _add_dense(found, empty, columns.low, owners, line)
         count = columns.high
     else:
         cell = np.concatenate((columns.cell, columns.cell[columns.exception]))
         count = np.concatenate((columns.low.astype(np.int64), columns.high))
-    kind, one = np.divmod(cell >> _BUCKET, len(line))
+    both = cell >> _BUCKET
+    kind = both // len(line)
+    one = both - kind * len(line)  # several times faster than numpy's divmod
     at, place = line[one], owners[cell & (pyramid.ROW - 1)]
     inside = (at >= 0) & (place >= 0)
     flat = (kind[inside] * found.shape[1] + at[inside]) * points + place[inside]
     np.add.at(found.reshape(-1), flat, count[inside])
 
 
-def _add_dense(found: Whole, low: np.ndarray, owners: Whole, line: Whole) -> None:
+def _add_dense(found: Whole, empty: np.ndarray, low: np.ndarray, owners: Whole, line: Whole) -> None:
     """Add a row in which every cell has a number: kind x class x bucket.
 
     The first buckets of all points are added at once, then the second ones, and so on: with points of one width these
-    are strides, which is thirty times faster than to sum bucket by bucket.
+    are strides, which is thirty times faster than to sum bucket by bucket. Where there is nothing yet they are set,
+    which is four times faster than to add them.
     """
     bucket = np.flatnonzero(owners >= 0)
     if not len(bucket):
@@ -165,35 +176,52 @@ def _add_dense(found: Whole, low: np.ndarray, owners: Whole, line: Whole) -> Non
     if not every:
         kinds = kinds[:, there]
     owner = owners[bucket]
-    begins = np.flatnonzero(np.append(True, owner[1:] != owner[:-1]))
-    sizes = np.diff(np.append(begins, len(owner)))
+    begins = np.flatnonzero(np.concatenate(([True], owner[1:] != owner[:-1])))
+    sizes = np.concatenate((begins[1:], [len(owner)])) - begins
+    most = int(sizes.max())
     rank = np.arange(len(owner)) - np.repeat(begins, sizes)
-    rank[: sizes[0]] += sizes.max() - sizes[0]  # of the first point the row may hold the last buckets only
-    for turn in range(int(sizes.max())):
-        chosen = rank == turn
-        target[:, :, _stride(owner[chosen])] += kinds[:, :, _stride(bucket[chosen])]
+    rank[: sizes[0]] += most - sizes[0]  # of the first point the row may hold the last buckets only
+    for turn in range(most):
+        chosen = np.flatnonzero(rank == turn)
+        if not len(chosen):
+            continue
+        points, added = _stride(owner[chosen]), kinds[:, :, _stride(bucket[chosen])]
+        if empty[points].all():
+            target[:, :, points] = added
+            empty[points] = False
+        else:
+            target[:, :, points] += added.astype(np.int64)
     if not every:
         found[:, place] += target
 
 
 def _stride(index: Whole) -> slice | Whole:
-    """The same places as a slice, if they are one."""
-    if len(index) < 2:
-        return slice(int(index[0]), int(index[0]) + 1) if len(index) else slice(0, 0)
-    step = int(index[1] - index[0])
-    even = bool((np.diff(index) == step).all())
-    return slice(int(index[0]), int(index[-1]) + 1, step) if even else index
+    """The same places, which ascend, as a slice, if they are one."""
+    first, last = int(index[0]), int(index[-1])
+    if last - first == len(index) - 1:
+        return slice(first, last + 1)
+    step = int(index[1]) - first
+    even = first + step * (len(index) - 1) == last and bool((index[1:] - index[:-1] == step).all())
+    return slice(first, last + 1, step) if even else index
+
+
+def _owned(steps: Runs, step: Whole) -> Whole:
+    """The windows that own steps; -1 where none does."""
+    at = np.searchsorted(steps.lo, step, side="right") - 1
+    return np.where((at >= 0) & (step < steps.hi[at]), steps.owner[at], -1)
 
 
 def _add_cells(found: Whole, cells: Cells, steps: Runs, line: Whole) -> None:
     """Add counts step by step to the windows that own their steps."""
     if not len(cells.step) or not len(steps.lo):
         return
-    at = np.searchsorted(steps.lo, cells.step, side="right") - 1
-    inside = (at >= 0) & (cells.step < steps.hi[at])
-    place, true, predicted, count = (
-        column[inside] for column in (steps.owner[at], cells.true, cells.predicted, cells.count)
-    )
+    first, last = int(cells.step.min()), int(cells.step.max())
+    if last - first < len(cells.step):  # few steps that come again and again: each is looked up once
+        at = _owned(steps, np.arange(first, last + 1))[cells.step - first]
+    else:
+        at = _owned(steps, cells.step)
+    inside = at >= 0
+    place, true, predicted, count = (column[inside] for column in (at, cells.true, cells.predicted, cells.count))
     wrong = true != predicted
     for kind, classes, chosen in ((0, true, slice(None)), (1, true, wrong), (2, predicted, wrong)):
         row = line[classes[chosen]]

@@ -64,6 +64,9 @@ class Kind(Protocol):
     def channel(self) -> Channel:
         """Of a shared database."""
 
+    def committed(self) -> None:
+        """The writer has committed something, and is in no transaction now; raises nothing."""
+
     def close(self) -> None: ...
 
 
@@ -136,6 +139,10 @@ class Database:
         if self._away_since:
             _log.warning("%s: it answers again, after %.0f s", self.place, time.monotonic() - self._away_since)
             self._away_since = 0.0
+
+    def committed(self) -> None:
+        """To be called by the writer now and then, between two transactions."""
+        self.kind.committed()
 
     def close(self) -> None:
         self.kind.close()

@@ -142,6 +142,9 @@ class Postgres:
     def channel(self) -> Channel:
         return Channel(self.readers)
 
+    def committed(self) -> None:
+        """Nothing: the server sees to its log itself."""
+
     def close(self) -> None:
         self.readers.dispose()
         self.writer.dispose()

@@ -13,6 +13,7 @@ from typing import Any, Never
 import sqlalchemy as sa
 
 from epochscope_server.errors import BusyError, PublicError, StartError
+from epochscope_server.store.checkpoint import SAFE, Carrier
 from epochscope_server.store.engines import COMMON
 
 FILE = "epochscope.db"
@@ -44,6 +45,7 @@ class Sqlite:
         # Readers open the file as read-only: whatever is asked, a page can't change the store.
         self.writer = _engine(self.path, "rwc", "BEGIN IMMEDIATE", pool_size=1)
         self.readers = _engine(self.path, "ro", "BEGIN", pool_size=8)
+        self._carrier = Carrier(self.path)
 
     @contextmanager
     def opening(self) -> Iterator[None]:
@@ -88,7 +90,17 @@ class Sqlite:
     def channel(self) -> Never:
         raise AssertionError("a SQLite file has one service")
 
+    def committed(self) -> None:
+        held = self.writer.raw_connection()
+        try:
+            raw = held.driver_connection
+            assert isinstance(raw, sqlite3.Connection)
+            self._carrier.committed(raw)
+        finally:
+            held.close()
+
     def close(self) -> None:
+        self._carrier.close()
         self.readers.dispose()
         self.writer.dispose()
         os.close(self._lock)
@@ -161,6 +173,7 @@ def _engine(path: Path, mode: str, begin: str, pool_size: int) -> sa.Engine:
             # FULL: an acknowledged flush survives a power cut. One process writes, so readers are never in its way.
             # What is deleted is not overwritten with zeros, as some systems have it: that wrote each flush once more.
             pragmas += ["journal_mode=WAL", "synchronous=FULL", "secure_delete=OFF"]
+            pragmas.append(f"wal_autocheckpoint={SAFE}")  # checkpoint.py does it sooner
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 

@@ -51,15 +51,14 @@ def cut(start: Whole, stop: Whole, levels: Sequence[tuple[int, int]]) -> tuple[l
 
 def ranges(runs: Runs, each: int = 1) -> list[tuple[int, int]]:
     """The pieces of ``runs``, ``each`` of them to a row, as ranges of rows that do not overlap or touch, in order."""
-    found: list[tuple[int, int]] = []
+    if not len(runs.lo):
+        return []
     lows, highs = runs.lo // each, -(-runs.hi // each)
-    for index in np.argsort(lows, kind="stable").tolist():
-        lo, hi = int(lows[index]), int(highs[index])
-        if found and lo <= found[-1][1]:
-            found[-1] = found[-1][0], max(hi, found[-1][1])
-        else:
-            found.append((lo, hi))
-    return found
+    order = np.argsort(lows, kind="stable")
+    lo, hi = lows[order], np.maximum.accumulate(highs[order])
+    apart = lo[1:] > hi[:-1]
+    begins, ends = np.concatenate(([True], apart)), np.concatenate((apart, [True]))
+    return list(zip(lo[begins].tolist(), hi[ends].tolist(), strict=True))
 
 
 def _chosen(runs: Runs, chosen: np.ndarray) -> Runs:

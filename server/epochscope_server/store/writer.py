@@ -132,6 +132,7 @@ class Writer:
                 self._run(taken)
             else:
                 self._append(taken)
+            self._database.committed()
 
     def _run(self, job: _Job) -> None:
         try:

@@ -42,11 +42,12 @@ def shared(column: NDArray[Any], bits: int) -> bytes:
     full = -(-len(column) // each) * each
     if full > len(column):
         column = np.concatenate((column, np.zeros(full - len(column), np.uint8)))
-    together = column.view(f"<u{each}")
-    found = together | together >> 8 - bits
+    found: Unsigned = column.view(f"<u{each}")
+    found = found | found >> 8 - bits
     if bits == 2:
         found |= found >> 2 * (8 - bits)
-    return found.astype(np.uint8).tobytes()
+    low: NDArray[np.uint8] = found.astype(np.uint8)
+    return low.tobytes()
 
 
 def apart(data: memoryview, at: int, count: int, bits: int) -> Unsigned:

@@ -7,7 +7,7 @@ step by step within a cell. So what happens again and again to one class lies to
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -98,15 +98,49 @@ def decode(data: bytes, first: int) -> Cells:
     Raises:
         FormatError: it is damaged, or no leaf.
     """
-    leaf = open_leaf(data)
-    hits, misses = leaf.hits.counts(), leaf.misses.counts()
-    pair, hit = misses.cell >> 6, hits.cell >> 6
-    true = pair // leaf.classes
+    (cells,) = decode_some([(data, first)])
+    return cells
+
+
+def decode_some(leaves: Iterable[tuple[bytes, int]]) -> Iterator[Cells]:
+    """The cells of leaves of equally many classes, (blob, first step) each, several leaves at a time if they are small.
+
+    Raises:
+        FormatError: one is damaged, or no leaf.
+    """
+    held: list[tuple[int, Counts, Counts]] = []
+    classes, entries = 0, 0
+    for data, first in leaves:
+        leaf = open_leaf(data)
+        classes, hits, misses = leaf.classes, leaf.hits.counts(), leaf.misses.counts()
+        held.append((first, hits, misses))
+        entries += len(hits.cell) + len(misses.cell)
+        if entries >= _TOGETHER:
+            yield _cells(held, classes)
+            held, entries = [], 0
+    if held:
+        yield _cells(held, classes)
+
+
+_TOGETHER = 8192  # entries: more do not fit the cache
+
+
+def _cells(held: list[tuple[int, Counts, Counts]], classes: int) -> Cells:
+    hit, missed = [hits.cell for _, hits, _ in held], [misses.cell for _, _, misses in held]
+    first = np.array([step for step, *_ in held])
+    cell = np.concatenate((*hit, *missed))
+    step = np.repeat(np.concatenate((first, first)), [len(part) for part in (*hit, *missed)])
+    step += cell & (STEPS - 1)
+    cell >>= 6
+    hits = sum(map(len, hit))
+    pair = cell[hits:]
+    true = pair // classes
+    predicted = pair - true * classes  # several times faster than numpy's divmod
     return Cells(
-        first + (np.concatenate((hits.cell, misses.cell)) & 63),
-        np.concatenate((hit, true)),
-        np.concatenate((hit, pair - true * leaf.classes)),  # several times faster than numpy's divmod
-        np.concatenate((hits.count, misses.count)),
+        step,
+        np.concatenate((cell[:hits], true)),
+        np.concatenate((cell[:hits], predicted)),
+        np.concatenate([*(hits.count for _, hits, _ in held), *(misses.count for _, _, misses in held)]),
     )
 
 
