@@ -15,6 +15,7 @@ QUERIES: list[tuple[str, dict[str, Any]]] = [
     ("/runs/{run}/series", {"keys": "loss"}),
     ("/figures/classes", {"run": "{run}"}),
     ("/figures/confusion", {"run": "{run}"}),
+    ("/figures/cell", {"run": "{run}", "true": "0", "predicted": "1"}),
     ("/figures/series", {"run": "{run}", "keys": "loss"}),
     ("/figures/classes", {"runs": "{run},{other}"}),
     ("/figures/compare", {"runs": "{other},{run}", "split": "train"}),

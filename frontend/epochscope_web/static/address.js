@@ -17,6 +17,7 @@ export const DEFAULT = Object.freeze({
   epoch: null,
   normalise: "true",
   focus: null,
+  cell: null,
   steadiness: "raster",
   rows: null,
   key: "",
@@ -49,6 +50,7 @@ export function read(url) {
     epoch: window.from === null && window.to === null ? step(query.get("epoch")) : null,
     normalise: /** @type {Normalise} */ (one(query.get("normalise"), ["true", "none", "predicted"])),
     focus: query.has("focus") ? list(query.get("focus")).map(Number).filter((index) => Number.isSafeInteger(index) && index >= 0) : null,
+    cell: pair(query.get("cell")),
     steadiness: /** @type {Steadiness} */ (one(query.get("steadiness"), ["raster", "multiples"])),
     rows: step(query.get("rows")),
     key: query.get("key") ?? "",
@@ -71,6 +73,7 @@ export function write(view) {
   }
   if (view.runs.length && view.page !== "run") query.set("runs", view.runs.join(","));
   if (view.focus !== null) query.set("focus", view.focus.join(","));
+  if (view.cell !== null) query.set("cell", view.cell.join(","));
   const path = view.page === "run" ? `/runs/${encodeURIComponent(view.run)}` : view.page === "compare" ? "/compare" : "/";
   const said = query.toString().replaceAll("%2C", ",");
   return said ? `${path}?${said}` : path;
@@ -88,6 +91,12 @@ function place(path) {
 function step(text) {
   const value = text !== null && /^[0-9]{1,16}$/.test(text) ? Number(text) : null;
   return value !== null && value >= 1 && Number.isSafeInteger(value) ? value : null;
+}
+
+/** Two indices. @param {string | null} text @returns {[number, number] | null} */
+function pair(text) {
+  const found = /^([0-9]{1,6}),([0-9]{1,6})$/.exec(text ?? "");
+  return found ? [Number(found[1]), Number(found[2])] : null;
 }
 
 /** @param {string | null} text */

@@ -26,7 +26,7 @@ export const projects = () => ask("/projects", {});
 /** @param {string} id @param {Query} query @param {AbortSignal} [signal] @returns {Promise<Counts>} */
 export const confusion = (id, query, signal) => ask(`/runs/${encodeURIComponent(id)}/confusion`, query, signal);
 
-/** @param {"classes" | "confusion" | "compare" | "series" | "stability"} name @param {Query} query @param {AbortSignal} [signal] @returns {Promise<Figure>} */
+/** @param {"cell" | "classes" | "confusion" | "compare" | "series" | "stability"} name @param {Query} query @param {AbortSignal} [signal] @returns {Promise<Figure>} */
 export const figure = (name, query, signal) => ask(`/figures/${name}`, query, signal);
 
 /**

@@ -168,16 +168,22 @@ function legible(box, { data, layout }) {
 }
 
 /**
- * The layout's shapes and annotations with the page's marks: hairlines where epochs begin, and the chosen window.
+ * The layout's shapes and annotations with the page's marks: hairlines where epochs begin, the chosen window, the cell that
+ * is followed.
  * @param {HTMLElement} box
  * @param {Figure} figure
  * @param {Drawing} drawing
  */
 function marked(box, figure, drawing) {
   const marks = drawing.marks;
-  if (!marks || figure.layout.meta.empty) return {};
+  if (figure.layout.meta.empty) return {};
   const style = getComputedStyle(box);
   const ink = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
+  if (drawing.cell) {
+    const [row, column] = drawing.cell;
+    return { shapes: [{ type: "rect", x0: column - 0.5, x1: column + 0.5, y0: row - 0.5, y1: row + 0.5, line: { color: ink("--accent"), width: 2 } }] };
+  }
+  if (!marks) return {};
   const upright = { xref: "x", yref: "paper", y0: 0, y1: 1 };
   /** @type {object[]} */
   const shapes = marks.lines.map(({ at }) => ({ ...upright, type: "line", x0: at, x1: at, layer: "below", line: { color: ink("--hairline"), width: 1 } }));

@@ -26,6 +26,8 @@ export interface View {
   epoch: number | null;
   normalise: Normalise;
   focus: number[] | null;
+  /** The cell of the matrix that is followed over time: true and predicted class, by index. */
+  cell: [number, number] | null;
   steadiness: Steadiness;
   rows: number | null;
   key: string;
@@ -110,6 +112,7 @@ export interface Meta {
   focus?: InFocus[];
   total?: number;
   right?: number;
+  count?: number;
   largest?: (Confused | Changed)[];
   unit?: string;
   rows?: number[];
@@ -128,6 +131,8 @@ export interface Marks { lines: { at: number; text: string; short: string }[]; w
 
 export interface Drawing {
   marks?: Marks;
+  /** The cell of a matrix that is followed: row and column. */
+  cell?: [number, number] | null;
   /** false: the page names the lines itself. */
   legend?: boolean;
   /** A stretch of the x axis is being chosen (`done` false) or has been (`done` true); null: none any more. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
@@ -63,7 +64,9 @@ def get_cell(
     label: LabelName = None,
 ) -> Json:
     """The trajectory of one confusion (or, with both classes the same, of a class's recall)."""
-    curve = read(rooms, run, true, predicted, split, by, from_, to, points, width, output, label)
+    if by == "batch" and points is None and width is None:
+        points = POINTS
+    (curve,) = read(rooms, run, [(true, predicted)], split, by, from_, to, points, width, output, label)
     rate = curve.rate
     return Json(
         {
@@ -84,8 +87,7 @@ def get_cell(
 def read(
     rooms: Rooms,
     uid: str,
-    true: str,
-    predicted: str,
+    cells: Sequence[tuple[str, str]],
     split: str,
     by: str,
     start: int | None,
@@ -94,26 +96,30 @@ def read(
     width: int | None,
     output: str | None,
     label: str | None,
-) -> CellCurve:
-    """The trajectory of a cell of run ``uid``, for every route that shows one."""
-    if by == "batch" and points is None and width is None:
-        points = POINTS
+) -> list[CellCurve]:
+    """The trajectories of ``cells`` (true class, predicted class) of run ``uid`` over the same windows, for every
+    route that shows one."""
     with rooms.database.read() as connection:
         run = runs.get(connection, uid)
         chosen = chosen_output(run, output, label)
         if chosen.labels:
             raise InvalidError("label_needed", "Each label of this output has a matrix of its own; name one", "label")
-        pair = [_index(name, chosen.class_names, field) for name, field in ((true, "true"), (predicted, "predicted"))]
+        names = chosen.class_names
+        pairs = [(_index(true, names, "true"), _index(predicted, names, "predicted")) for true, predicted in cells]
         covered = spans.of_run(connection, run, split) if by == "epoch" else None
         last = run["steps"].get(split, 0)
         starts, stops, epochs = stretches(covered, last, start, stop, points, width, MAX_VALUES, pyramid.LEAF)
         first = 2 * chosen.label if chosen.label is not None else 0
         counted = stored.fetch(connection, rooms.blocks, run, chosen.index, split, starts, stops)
         summed = classes.fetch(connection, rooms.blocks, run, chosen.index, split, starts, stops)
-    support, _, _ = summed.sums(np.array([first + pair[0]]))
-    count = counted.counts(first + pair[0], first + pair[1])
-    names = [chosen.class_names[index] for index in pair]
-    return CellCurve(split, names[0], names[1], starts, stops, epochs, count, support[0])
+    support, _, _ = summed.sums(np.array([first + true for true, _ in pairs]))
+    return [
+        CellCurve(
+            split, names[true], names[predicted], starts, stops, epochs,
+            counted.counts(first + true, first + predicted), support[place],
+        )
+        for place, (true, predicted) in enumerate(pairs)
+    ]  # fmt: skip
 
 
 def _index(name: str, class_names: tuple[str, ...], field: str) -> int:

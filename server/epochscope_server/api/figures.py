@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from epochscope_server.api import classes, compare, confusion, series
+from epochscope_server.api import cell, classes, compare, confusion, series
 from epochscope_server.api.answer import ERRORS, Json
+from epochscope_server.api.cell import ClassName
 from epochscope_server.api.classes import By, Points, Width
 from epochscope_server.api.fresh import FreshFigure
 from epochscope_server.api.rooms import (
@@ -24,6 +25,7 @@ from epochscope_server.api.rooms import (
 )
 from epochscope_server.api.series import SeriesBy, Smooth
 from epochscope_server.errors import InvalidError, NotFoundError
+from epochscope_server.figures.cell import cell_figure
 from epochscope_server.figures.classes import classes_figure, classes_overlay_figure
 from epochscope_server.figures.compare import compare_figure
 from epochscope_server.figures.confusion import confusion_figure
@@ -103,6 +105,29 @@ def confusion_route(
     """The confusion matrix of a window as a heatmap: true on y, predicted on x."""
     found = confusion.read(rooms, run, split, from_, to, epoch, output, label)
     return Json(confusion_figure(found, normalise=normalise, theme=theme), headers=fresh)
+
+
+@router.get("/cell", response_model=Figure)
+def cell_route(
+    rooms: InRooms,
+    fresh: FreshFigure,
+    run: Annotated[str, Query(description="a run's id")],
+    true: ClassName,
+    predicted: ClassName,
+    split: Split = "train",
+    by: By = "batch",
+    from_: From = None,
+    to: To = None,
+    points: Points = None,
+    width: Width = None,
+    theme: Theme = "light",
+    output: OutputName = None,
+    label: LabelName = None,
+) -> Json:
+    """The share of one class that was taken for another, over time; dashed, the other way round."""
+    cells = [(true, predicted)] if true == predicted else [(true, predicted), (predicted, true)]
+    curves = cell.read(rooms, run, cells, split, by, from_, to, points, width, output, label)
+    return Json(cell_figure(curves, theme=theme), headers=fresh)
 
 
 @router.get("/compare", response_model=Figure)

@@ -44,7 +44,7 @@ export function matrix(loop) {
   /** @param {Figure} figure */
   function told({ layout: { meta } }) {
     chart.title.textContent = ["Confusion", labelName(run, view), named(meta)].filter(Boolean).join(", ");
-    chart.note.textContent = meta.total ? `${count(meta.total)} predictions, ${count(meta.right ?? 0)} right` : "";
+    chart.note.textContent = meta.total ? `${count(meta.total)} predictions, ${count(meta.right ?? 0)} right. Click a cell to follow it over time.` : "";
     const confused = /** @type {Confused[]} */ (meta.largest ?? []);
     largest.hidden = meta.empty === true;
     const names = matrixNames(run, view);
@@ -59,7 +59,7 @@ export function matrix(loop) {
         return h(
           "tr",
           {},
-          h("td", {}, h("button", { type: "button", class: "bare pair", title: "Bring both classes into focus", onclick: () => loop.go({ focus: label === null ? [one.true, one.predicted] : [label] }) }, h("span", {}, names2[0]), h("span", { class: "arrow" }, " → "), h("span", {}, names2[1]))),
+          h("td", {}, h("button", { type: "button", class: "bare pair", title: "Follow it over time", onclick: () => follow(one.true, one.predicted, label) }, h("span", {}, names2[0]), h("span", { class: "arrow" }, " → "), h("span", {}, names2[1]))),
           h("td", { class: "n" }, count(one.count)),
           h("td", { class: "n share" }, bar, h("span", {}, share(one.share))),
         );
@@ -76,6 +76,11 @@ export function matrix(loop) {
     const window = steps(meta.from, meta.to);
     if (view?.epoch) return split === "val" ? `after epoch ${view.epoch} (${split} ${window})` : `${split} epoch ${view.epoch} (${window})`;
     return `${split} ${window}`;
+  }
+
+  /** Follow a cell over time, with its classes in focus. @param {number} row @param {number} column @param {number | null} label */
+  function follow(row, column, label) {
+    loop.go({ cell: [row, column], focus: label !== null ? [label] : row === column ? [row] : [row, column] });
   }
 
   async function tabulate() {
@@ -100,10 +105,8 @@ export function matrix(loop) {
       normalise.set(now.normalise);
       const asking = { run: of.id, ...query(), normalise: now.normalise, theme: loop.theme() };
       chart.show(JSON.stringify(asking), (signal) => api.figure("confusion", asking, signal), news, () => ({
-        onCell: (row, column) => {
-          const label = labelIndex(of, now);
-          loop.go({ focus: label !== null ? [label] : row === column ? [row] : [row, column] });
-        },
+        cell: now.cell,
+        onCell: (row, column) => follow(row, column, labelIndex(of, now)),
       }));
     },
     /** @param {string} text */

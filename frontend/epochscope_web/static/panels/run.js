@@ -2,6 +2,7 @@
 
 /** @import {Loop, Metric, Page, Run, Split, View} from "../types.d.ts" */
 import * as api from "../api.js";
+import { cell } from "./cell.js";
 import { chosen, classes } from "./classes.js";
 import { list, segments } from "./controls.js";
 import { fill, h } from "./element.js";
@@ -23,6 +24,7 @@ export function runPage(loop) {
   const keeping = kept();
   const curves = classes(loop);
   const confusion = matrix(loop);
+  const followed = cell(loop);
   const lines = scalars(loop);
   const steady = stability(loop);
 
@@ -30,7 +32,7 @@ export function runPage(loop) {
   const metric = segments("Metric", METRIC_WORDS, (value) => loop.go({ metric: value }));
   const by = segments("By", [["batch", "batch"], ["epoch", "epoch"]], (value) => loop.go({ by: value }));
   const width = list("Window", (value) => loop.go({ width: value === "auto" ? null : Number(value) }));
-  const output = list("Output", (value) => loop.go({ output: value, label: "", focus: null }));
+  const output = list("Output", (value) => loop.go({ output: value, label: "", focus: null, cell: null }));
   const label = list("Label", (value) => loop.go({ label: value }));
   const from = h("input", { type: "number", min: 1, inputmode: "numeric", "aria-label": "First step of the window", placeholder: "first", onchange: window });
   const to = h("input", { type: "number", min: 1, inputmode: "numeric", "aria-label": "Last step of the window", placeholder: "last", onchange: window });
@@ -39,7 +41,7 @@ export function runPage(loop) {
   const epoch = list("Matrix of epoch", (value) => loop.go({ epoch: value ? Number(value) : null, from: null, to: null }));
   const controls = h("div", { class: "controls", role: "group", "aria-label": "What is shown" }, output.element, label.element, split.element, metric.element, by.element, width.element, epoch.element, steps);
   const wide = h("div", { class: "panel wide" }, curves.element);
-  const body = h("div", { class: "grid" }, wide, confusion.element, h("div", { class: "panel low" }, lines.element), steady.element);
+  const body = h("div", { class: "grid" }, wide, confusion.element, followed.element, h("div", { class: "panel low" }, lines.element), steady.element);
   const trouble = h("div", { class: "trouble", role: "alert" });
   const element = h("article", { class: "run-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), trouble, head.element, keeping.element, controls, body);
   for (const part of [head.element, controls, body]) part.hidden = true;
@@ -108,6 +110,7 @@ export function runPage(loop) {
     // Without classes there is nothing for these to show; the head says why.
     const alone = !run.outputs.length && !waiting;
     for (const part of [controls, wide, confusion.element, steady.element]) part.hidden = alone;
+    if (alone || waiting) followed.hide();
     body.classList.toggle("alone", alone);
     if (alone) return;
     if (waiting) {
@@ -121,6 +124,7 @@ export function runPage(loop) {
     const key = JSON.stringify([view.split, view.from, view.to, view.epoch, view.output, view.label, view.normalise, loop.theme()]);
     confusion.show(view, run, news && settled !== key);
     settled = isSettled(run, view) ? key : "";
+    followed.show(view, run, news);
   }
 
   /** @param {Run} of */
@@ -159,6 +163,7 @@ export function runPage(loop) {
       asked?.abort();
       curves.close();
       confusion.close();
+      followed.close();
       lines.close();
       steady.close();
     },
