@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import stage
 from epochscope import wire
 from epochscope_server.errors import StartError
-from epochscope_server.store import sqlite
+from epochscope_server.store import soundness, sqlite
 from epochscope_server.store.database import Database
 from epochscope_server.store.sqlite import FILE, network_file_system
 from stage import Service, Training, counted
@@ -37,6 +38,54 @@ def test_a_damaged_file_is_refused_and_left_as_it_is(tmp_path: Path, content: by
     with pytest.raises(StartError, match=r"Move it away|move the file away"):
         Database(tmp_path)
     assert (tmp_path / FILE).read_bytes() == content
+
+
+def spoil(folder: Path, table: str) -> None:
+    """Overwrite the first page of a table."""
+    connection = sqlite3.connect(folder / FILE)
+    (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    with (folder / FILE).open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+
+@pytest.mark.parametrize("table", ["run", "stream", "alembic_version"])
+def test_a_large_file_is_refused_where_what_every_flush_needs_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    monkeypatch.setattr(soundness, "SMALL", 0)
+    Database(tmp_path).close()
+    Database(tmp_path).close()
+    spoil(tmp_path, table)
+    before = (tmp_path / FILE).read_bytes()
+    with pytest.raises(StartError, match=r"Restore a backup|Move it away"):
+        Database(tmp_path)
+    assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_damage_elsewhere_in_a_large_file_is_found_beside_the_service_and_ends_all_writing(
+    lone_service: Callable[[], Service], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(soundness, "SMALL", 0)
+    service = lone_service()
+    training = Training(service)
+    training.send()
+    service.stop()
+    spoil(service.data_dir, "count_marginal")
+    again = lone_service()
+    training = Training(again, run=training.run, seq=1)
+    end = time.monotonic() + 30
+    while (answer := training.post(training.flush())).status_code == 200:
+        assert time.monotonic() < end
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "damaged"
+    assert again.ask(f"/runs/{training.run}", "DELETE").status_code == 503
+    assert training.get()["status"] == "running"
+    assert "Nothing more is written to it" in caplog.text
+    assert "`epochscope doctor`" in caplog.text
 
 
 def test_a_newer_store_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

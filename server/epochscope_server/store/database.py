@@ -43,6 +43,10 @@ class Kind(Protocol):
     writer: sa.Engine
     readers: sa.Engine
 
+    @property
+    def damage(self) -> str | None:
+        """What was found to be wrong with it since it was opened."""
+
     def opening(self) -> AbstractContextManager[None]:
         """Within it, what the driver raises becomes a StartError."""
 
@@ -54,6 +58,9 @@ class Kind(Protocol):
 
     def settle(self, connection: sa.Connection) -> None:
         """Ends the transaction of the migration, where that changed something."""
+
+    def opened(self) -> None:
+        """It is up to date, and used from now on."""
 
     def temporary(self, error: sa.exc.DBAPIError) -> bool:
         """Whether the same transaction may well succeed if it is run once more, at once or soon."""
@@ -88,6 +95,7 @@ class Database:
             with self.kind.opening():
                 self.kind.check()
                 _bring_up_to_date(self.kind)
+            self.kind.opened()
         except BaseException:
             self.kind.close()
             raise
@@ -124,6 +132,15 @@ class Database:
             ConnectionError: it can't be reached now; the methods of the channel raise that, too.
         """
         return self.kind.channel()
+
+    def check_sound(self) -> None:
+        """Before something is written.
+
+        Raises:
+            BusyError: the store was found to be damaged.
+        """
+        if self.kind.damage is not None:
+            raise BusyError("damaged", f"The store is damaged ({self.kind.damage}); nothing is written to it", 60)
 
     def is_temporary(self, error: Exception) -> bool:
         """Whether what failed may well succeed if it is tried again at once or soon."""

@@ -47,6 +47,7 @@ class Postgres:
     """
 
     shared = True
+    damage = None  # PostgreSQL sees to its files itself
 
     def __init__(self, url: str) -> None:
         address = _address(url)
@@ -126,6 +127,9 @@ class Postgres:
                 wanted[table].append(f'ALTER COLUMN "{column}" {how}')
         for table, changes in wanted.items():
             connection.exec_driver_sql(f'ALTER TABLE "{table}" {", ".join(changes)}')
+
+    def opened(self) -> None:
+        """Nothing is left to be done."""
 
     def temporary(self, error: sa.exc.DBAPIError) -> bool:
         return error.connection_invalidated or _code(error).startswith((*_AGAIN, *_AWAY)) or _unheard(error)

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from epochscope_server.errors import BusyError, PublicError, StartError
 from epochscope_server.store.checkpoint import SAFE, Carrier
 from epochscope_server.store.engines import COMMON
+from epochscope_server.store.soundness import Examination, damage_at_start
 
 FILE = "epochscope.db"
 MOUNTS = Path("/proc/self/mounts")
@@ -42,6 +43,7 @@ class Sqlite:
         self.path = data_dir / FILE
         self.place = str(self.path)
         self._lock = hold(data_dir, allow_network_folder)
+        self._examination = Examination(self.path)
         # Readers open the file as read-only: whatever is asked, a page can't change the store.
         self.writer = _engine(self.path, "rwc", "BEGIN IMMEDIATE", pool_size=1)
         self.readers = _engine(self.path, "ro", "BEGIN", pool_size=8)
@@ -61,9 +63,9 @@ class Sqlite:
         if not self.path.exists() or not self.path.stat().st_size:
             return
         with self.readers.connect() as connection:
-            if (check := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()) != "ok":
+            if (damage := damage_at_start(connection, self.path.stat().st_size)) is not None:
                 raise StartError(
-                    f"{self.path} is damaged ({check}). Restore a backup, or move the file away to start anew"
+                    f"{self.path} is damaged ({damage}). Restore a backup, or move the file away to start anew"
                 )
             tables = sa.inspect(connection).get_table_names()
             if tables and "alembic_version" not in tables:
@@ -78,6 +80,13 @@ class Sqlite:
 
     def settle(self, connection: sa.Connection) -> None:
         """Nothing: text is ordered by its bytes and a blob is kept as it came unless asked otherwise."""
+
+    def opened(self) -> None:
+        self._examination.begin()
+
+    @property
+    def damage(self) -> str | None:
+        return self._examination.damage
 
     def temporary(self, error: sa.exc.DBAPIError) -> bool:
         return False

@@ -100,6 +100,7 @@ class Writer:
         self._thread.join()
 
     def _put(self, one: _Flush | _Job, size: int) -> None:
+        self._database.check_sound()
         with self._bell:
             if len(self._waiting) >= MAX_WAITING or self._bytes + size > MAX_WAITING_BYTES:
                 raise BusyError("busy", "The service has more to write than it can keep up with; try again", 2)
