@@ -6,6 +6,7 @@ there, it is left out.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 import re
@@ -56,8 +57,13 @@ def parameters(model: Any, epochs: int | None, steps: int | None, batch_size: in
 
 
 def sizes(model: Any) -> dict[str, Any]:
-    """How large a model is; nothing as long as it is not built."""
-    return {"layers": len(model.layers), "parameters": model.count_params()} if model.built else {}
+    """How large a model is; nothing as long as it is not built. A layer that trains itself has no layers in it."""
+    found: dict[str, Any] = {}
+    if model.built:
+        for name, size in (("layers", lambda: len(model.layers)), ("parameters", lambda: model.count_params())):
+            with contextlib.suppress(Exception):  # what is asked may be a model's own
+                found[name] = size()
+    return found
 
 
 def shape_of(model: Any) -> dict[str, str]:

@@ -25,9 +25,9 @@ def compiled(optimizer: Any, *layers: Any, **how: Any) -> Any:
 
 
 def fitted(listener: Listener, model: Any, **fit: Any) -> Any:
-    """What the run says of itself after a fit."""
+    """What the last run says of itself after a fit."""
     model.fit(X, Y, **{"batch_size": 16, "verbose": 0, **fit}, callbacks=[Monitor(url=listener.url)])
-    return listener.info()
+    return listener.info(listener.runs[-1])
 
 
 def test_optimizer_and_its_settings_are_told(listener: Listener) -> None:
@@ -77,6 +77,33 @@ def test_a_long_summary_is_bounded_and_one_that_fails_is_left_out(
     monkeypatch.setitem(vars(model), "summary", lambda print_fn: 1 / 0)
     model.fit(X, Y, verbose=0, callbacks=[Monitor(url=listener.url)])
     assert "model_summary" not in listener.info(listener.runs[-1]).environment
+
+
+def test_a_layer_that_can_be_trained_without_being_a_model_is_recorded_like_one(listener: Listener) -> None:
+    trainer: Any = next(kind for kind in keras.Model.__mro__ if "fit" in vars(kind))
+
+    class Alone(trainer, keras.layers.Dense):  # type: ignore[misc]
+        def __init__(self) -> None:
+            keras.layers.Dense.__init__(self, 3, activation="softmax")
+            trainer.__init__(self)
+
+    model = Alone()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
+    for _ in range(2):  # the first fit builds it
+        info = fitted(listener, model, epochs=2)
+        assert info.params["parameters"] == 4 * 3 + 3
+        assert "layers" not in info.params
+        assert listener.series("accuracy", by="epoch", run=listener.runs[-1])[0] == [1, 2]
+
+
+def test_where_a_model_cannot_say_how_large_it_is_the_rest_is_told(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = compiled("sgd", keras.Input((4,)))
+    monkeypatch.setitem(vars(model), "count_params", lambda: 1 / 0)
+    params = fitted(listener, model).params
+    assert "parameters" not in params
+    assert (params["layers"], params["optimizer"]) == (1, "SGD")
 
 
 def test_versions_and_devices_are_told(listener: Listener) -> None:
