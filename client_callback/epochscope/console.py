@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -32,14 +33,20 @@ class News:
         self._said: deque[float] = deque()
         self._held: list[str] = []  # the latest line that was left out, if any
         self._left_out = 0
+        self._alone = threading.Lock()  # several threads have something to say
 
     def __call__(self, text: str) -> None:
-        self._held = [text]
-        self._left_out += 1
-        self.tend()
+        with self._alone:
+            self._held = [text]
+            self._left_out += 1
+            self._tend()
 
     def tend(self) -> None:
         """Says what was left out, if there is room for it by now."""
+        with self._alone:
+            self._tend()
+
+    def _tend(self) -> None:
         now = self._clock()
         while self._said and now - self._said[0] >= HOUR_S:
             self._said.popleft()

@@ -1,8 +1,8 @@
-"""The one thread behind a run: it turns what was recorded into numbered flushes, spools them, has them delivered.
+"""The two threads behind a run: one turns what was recorded into numbered flushes and spools them, one delivers them.
 
-Training never waits for it. It gathers once a second, or sooner when many batches have come together; it goes on
-spooling while the service is away; and when nothing is recorded it sends an empty flush every 5 seconds, so that
-the service can tell a quiet training from a dead one.
+Training never waits for them, and the first never for the second: it gathers once a second, or sooner when many batches
+have come together, however long a service takes to answer; and when nothing is recorded it spools an empty flush
+every 5 seconds, so that the service can tell a quiet training from a dead one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import atexit
 import os
 import threading
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -26,6 +27,8 @@ HEARTBEAT_S = 5.0
 END_WAIT_S = 5.0  # for acknowledgements, when a run ends and again when the interpreter does
 _SOONEST_S = 0.25
 _MOST_ERRORS = 10
+_HURRY_S = 0.1  # between attempts while someone waits
+_LINGER_S = 1.0  # for the sender to close its connection
 
 
 class Flusher:
@@ -40,6 +43,11 @@ class Flusher:
         self._wake = threading.Event()
         self._settled = threading.Event()  # nothing more can be done for now
         self._hurry_until = 0.0  # time.monotonic(): someone waits for the service to have everything
+        self._hurried_at = 0  # how many attempts to send there were by then
+        self._attempts = 0
+        self._in_vain = False  # the last one, and another at once would be, too
+        self._due = threading.Event()  # for the sender: there may be something to send
+        self._over = False
         self._ended = False  # the last flush is spooled
         self._info: wire.RunInfo | None = None
         self._owed = Contents()  # of flushes for which there was no room: all but numbers by batch
@@ -50,11 +58,13 @@ class Flusher:
         self._sent_at = 0.0
         self._told_trouble = False
         self._thread = threading.Thread(target=self._work, name="epochscope", daemon=True)
+        self._sender = threading.Thread(target=self._repeat, args=(self._send,), name="epochscope-sender", daemon=True)
         self._pid = os.getpid()
 
     def start(self) -> None:
         _living.add(self)
         self._thread.start()
+        self._sender.start()
 
     @property
     def done(self) -> bool:
@@ -69,6 +79,7 @@ class Flusher:
         if self._pid != os.getpid() or self.done:
             return self.done
         self._settled.clear()
+        self._hurried_at = self._attempts
         self._hurry_until = time.monotonic() + timeout_s
         self._wake.set()
         self._settled.wait(timeout_s)
@@ -102,23 +113,30 @@ class Flusher:
 
     def _work(self) -> None:
         say(self._greeting)
+        self._repeat(self._turn)
+        self._over = True
+        self._due.set()
+        self._sender.join(_LINGER_S)
+        self._spool.close()
+        _living.discard(self)
+        self._settled.set()
+
+    def _repeat(self, turn: Callable[[], bool]) -> None:
+        """Does ``turn`` until it says that there is nothing left to do, ever."""
         errors = 0
         while True:
             try:
-                if self._turn():
-                    break
+                if turn():
+                    return
             except Exception as error:
                 errors += 1
                 if "PYTEST_CURRENT_TEST" in os.environ:
                     raise
                 if errors >= _MOST_ERRORS:
                     say(f"switched itself off after {errors} internal errors ({error!r}); training goes on")
-                    break
+                    self._over = True
+                    return
                 time.sleep(GATHER_S)
-        self._delivery.connection.close()
-        self._spool.close()
-        _living.discard(self)
-        self._settled.set()
 
     def _turn(self) -> bool:
         """Whatever is due now, then sleeps until something is; True when there is nothing left to do, ever."""
@@ -129,11 +147,12 @@ class Flusher:
             self._gathered_at = now
             self._gather()
         self._spool.tend(now=self._ended)
-        self._deliver(hurry)
+        if len(self._spool):
+            self._due.set()
         self._tell_trouble()
-        if self._delivery.state is State.GONE or (self._ended and not len(self._spool)):
+        if self._over or self._delivery.state is State.GONE or (self._ended and not len(self._spool)):
             return True
-        if hurry and (self._delivery.hopeless or not len(self._spool)):
+        if hurry and (not len(self._spool) or (self._in_vain and self._attempts > self._hurried_at)):
             self._hurry_until = 0.0
             self._settled.set()
         self._sleep()
@@ -141,13 +160,36 @@ class Flusher:
 
     def _sleep(self) -> None:
         now = time.monotonic()
-        until = self._gathered_at + GATHER_S
-        if len(self._spool):
-            until = min(until, self._delivery.try_again_at)
-        hurry = now < self._hurry_until
-        if not hurry and self._wake.wait(max(until - now, 0.0)) and time.monotonic() >= self._hurry_until:
+        if now < self._hurry_until:
+            self._wake.wait(_HURRY_S)  # the sender says when it has made an attempt
+            return
+        if self._wake.wait(max(self._gathered_at + GATHER_S - now, 0.0)) and time.monotonic() >= self._hurry_until:
             # Many batches have come together: sooner than usual, but not without a pause.
             time.sleep(max(self._gathered_at + _SOONEST_S - time.monotonic(), 0.0))
+
+    def _send(self) -> bool:
+        """One attempt of the sender, if there is anything to send and it is time to; True when all is over."""
+        self._due.clear()
+        if self._over or self._delivery.state is State.GONE:
+            self._delivery.connection.close()
+            return True
+        now = time.monotonic()
+        hurry = now < self._hurry_until
+        wait = 0.0 if hurry else self._delivery.try_again_at - now
+        if not len(self._spool) or wait > 0:
+            self._due.wait(min(wait, GATHER_S) if len(self._spool) else GATHER_S)
+            return False
+        sent = self._delivery.send_oldest()
+        if sent:
+            self._sent_at = time.monotonic()
+        self._in_vain = not sent and self._delivery.hopeless
+        self._attempts += 1
+        hurry = time.monotonic() < self._hurry_until
+        if hurry or self._ended:
+            self._wake.set()  # there may be nothing left to do
+        if hurry and not sent:
+            time.sleep(_HURRY_S)  # then again: it is worth the rest of the time that settle() waits
+        return False
 
     def _gather(self) -> None:
         while not self._ended and (contents := self.recording.take()) is not None:
@@ -203,17 +245,6 @@ class Flusher:
             kept = [series for series in contents.series if series.by != "batch"]
             self._owed = Contents(contents.info, kept, [], contents.spans, contents.end)
             self._dropped += contents.points() - self._owed.points()
-
-    def _deliver(self, hurry: bool) -> None:
-        while len(self._spool) and (hurry or time.monotonic() >= self._delivery.try_again_at):
-            if self._delivery.send_oldest():
-                self._sent_at = time.monotonic()
-            else:
-                if hurry and not self._delivery.hopeless:
-                    time.sleep(0.1)  # then again: it is worth the rest of the time that settle() waits
-                return
-            if not hurry and time.monotonic() - self._gathered_at >= GATHER_S:
-                return
 
     def _tell_trouble(self) -> None:
         self._news.tend()

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import secrets
 import string
+import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
@@ -30,6 +33,9 @@ SYNC_S = 1.0
 # Entries of a run's environment that tell the service what is missing.
 LOST, THINNED, DROPPED = "updates lost to damage", "values thinned", "values dropped"
 _TRY_DISK_AGAIN_S = 30.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Meta(msgspec.Struct, omit_defaults=True):
@@ -67,8 +73,20 @@ def unpack(body: bytes) -> wire.Flush:
     return msgspec.msgpack.decode(body, type=wire.Flush)
 
 
+def _one_at_a_time(method: Callable[Concatenate[Spool, P], T]) -> Callable[Concatenate[Spool, P], T]:
+    @functools.wraps(method)
+    def alone(self: Spool, /, *arguments: P.args, **named: P.kwargs) -> T:
+        with self._alone:
+            return method(self, *arguments, **named)
+
+    return alone
+
+
 class Spool:
-    """The flushes of one stream that are not acknowledged yet, oldest first. One thread uses it."""
+    """The flushes of one stream that are not acknowledged yet, oldest first.
+
+    One thread puts them in, and may be another than the one that asks for the oldest and acknowledges it.
+    """
 
     def __init__(self, root: Path, meta: Meta) -> None:
         self.root = root
@@ -85,6 +103,7 @@ class Spool:
         self._head: tuple[int, bytes] | None = None  # the oldest, once it was asked for: as the service may know it
         self._try_disk_at = 0.0
         self._synced_at = 0.0
+        self._alone = threading.RLock()
 
     @property
     def folder(self) -> Path:
@@ -124,6 +143,7 @@ class Spool:
         """How many of the flushes the end of the process would take with it."""
         return len(self._memory)
 
+    @_one_at_a_time
     def put(self, body: bytes) -> bool:
         """Keeps ``body``, the flush ``next_seq``; False if there is room neither on disk nor in memory."""
         if len(body) > segments.MAX_PAYLOAD:
@@ -137,6 +157,7 @@ class Spool:
         self.next_seq += 1
         return True
 
+    @_one_at_a_time
     def tend(self, now: bool = False) -> None:
         """What is due once a second: makes the folder safe from a power cut, and tries again to write to it."""
         self._to_disk()
@@ -147,6 +168,7 @@ class Spool:
             except OSError as error:
                 self._in_trouble(error)
 
+    @_one_at_a_time
     def oldest(self) -> tuple[int, bytes] | None:
         """The flush to send next: its seq in ``meta.stream`` and its bytes; None if there is none.
 
@@ -170,6 +192,7 @@ class Spool:
             flush = msgspec.structs.replace(flush, info=self.meta.begins)
         return number, wire.encode(flush)
 
+    @_one_at_a_time
     def acknowledged(self) -> None:
         """Forgets the oldest flush: the service has stored it."""
         if self._head is None:
@@ -184,6 +207,7 @@ class Spool:
             self._folder.acknowledge(seq)
             self._on_disk -= 1
 
+    @_one_at_a_time
     def set_aside(self, body: bytes, reason: str) -> None:
         """Keeps the oldest flush, ``body``, which the service will never take, in the folder ``rejected``, and why."""
         self.rejected += 1
@@ -191,6 +215,7 @@ class Spool:
             with contextlib.suppress(OSError):
                 self._folder.set_aside(self._head[0], body, reason)
 
+    @_one_at_a_time
     def keep_meta(self, info: wire.RunInfo | None = None) -> None:
         """Writes ``meta.json``, with the latest ``info`` of the run."""
         if info is not None:
@@ -199,6 +224,7 @@ class Spool:
             with contextlib.suppress(OSError):
                 self._folder.write_meta(msgspec.json.encode(self.meta))
 
+    @_one_at_a_time
     def renumber(self) -> None:
         """What is left is a new stream from now on, numbered from 1, that says again what the run is."""
         head = self.oldest()
@@ -211,6 +237,7 @@ class Spool:
             self.meta.begins = msgspec.structs.replace(self.meta.info, environment=told)
         self.keep_meta()
 
+    @_one_at_a_time
     def discard(self) -> None:
         """Forgets everything: there is nobody left to send it to."""
         self._memory.clear()
@@ -220,6 +247,7 @@ class Spool:
             self._folder.acknowledge(self._folder.last)
         self._on_disk = 0
 
+    @_one_at_a_time
     def close(self) -> None:
         """Lets go of the folder and removes it if nothing is left in it."""
         if self._folder is not None:
@@ -243,9 +271,9 @@ class Spool:
                 seq, body = self._memory[0]
                 self._make_room(self._folder, len(body) + segments.OVERHEAD)
                 self._folder.append(seq, body)
+                self._on_disk += 1  # first: the other thread may ask how many there are, and none must seem gone
                 self._memory.popleft()
                 self._memory_bytes -= len(body)
-                self._on_disk += 1
         except OSError as error:
             self._in_trouble(error)
         else:
