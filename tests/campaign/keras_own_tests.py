@@ -6,8 +6,8 @@
     python tests/campaign/keras_own_tests.py trainer_test            those files alone whose name has this in it
 
 Prints each test whose outcome differs, and how many do not. Some of them hold that History has just the keys of the
-compiled metrics; a file in which any fails with Monitor is run a third time, with Monitor's own keys taken out of the
-History that ``fit`` returns. Exits with 1 if a test fails even then that passes without Monitor.
+compiled metrics; those that fail with Monitor are run a third time, with Monitor's own keys taken out of the History
+that ``fit`` returns. Exits with 1 if a test fails even then that passes without Monitor.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,15 +64,17 @@ def test_files(words: list[str]) -> list[Path]:
     return found
 
 
-def run(path: Path, backend: str, limit_s: float, *how: str) -> Outcomes:
-    """One file of tests in a process of its own; ``how``: options of the plugin."""
+def run(path: Path, backend: str, limit_s: float, *how: str, only: Collection[str] = ()) -> Outcomes:
+    """One file of tests in a process of its own, or of them ``only`` some; ``how``: options of the plugin."""
+    known = only and not any(ADDRESS.search(test) for test in only)
+    chosen = [str(path.parent / test) for test in sorted(only)] if known else [str(path)]
     with tempfile.TemporaryDirectory() as folder:
         outcomes = Path(folder) / "outcomes"
         outcomes.touch()
         command = [
             *(sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(path.parent)),
             *("-p", "monitor_everywhere", "-p", "no:cacheprovider", "-p", "no:timeout", "-p", "no:xdist"),
-            *("--outcomes", str(outcomes), "--basetemp", f"{folder}/tmp", *how, str(path)),
+            *("--outcomes", str(outcomes), "--basetemp", f"{folder}/tmp", *how, *chosen),
         ]
         paths = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
         more = {"KERAS_BACKEND": backend, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -95,7 +98,7 @@ def read(path: Path) -> Outcomes:
             found.watched.update(entry["watched"])
             found.whole = True
             continue
-        test = ADDRESS.sub("0x", entry["test"].split("/")[-1])
+        test = ADDRESS.sub("0x", entry["test"])
         if found.tests.get(test) not in (None, "passed"):
             continue  # the first thing that went wrong tells
         found.tests[test] = entry["outcome"]
@@ -133,8 +136,10 @@ def compare(path: Path, backend: str, place: str, limit_s: float, tests: str = "
     plain = run(path, backend, limit_s, *some)
     watched = run(path, backend, limit_s, *some, "--monitor", place)
     failed = plain.passed - watched.passed
-    without_keys = run(path, backend, limit_s, *some, "--monitor", place, "--plain-history") if failed else watched
-    harmed = plain.passed - without_keys.passed
+    harmed = failed
+    if failed:
+        without_keys = run(path, backend, limit_s, *some, "--monitor", place, "--plain-history", only=failed)
+        harmed = failed - without_keys.passed
     found = Counter(tests=len(plain.tests), without=len(plain.passed), same=len(plain.passed & watched.passed))
     found += Counter(keys=len(failed - harmed), harmed=len(harmed)) + watched.watched
     sys.stdout.write(f"{path.name}: {dict(found)}, {time.monotonic() - began:.0f} s\n")

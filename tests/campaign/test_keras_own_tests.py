@@ -15,7 +15,7 @@ def written(path: Path, *lines: Mapping[str, object]) -> Outcomes:
 
 
 def test_a_test_named_after_an_object_is_the_same_one_in_another_process(tmp_path: Path) -> None:
-    name = "wrappers/some_test.py::test_check[Wrapper(model=<functionmodelat0x{}>)-check_fit]"
+    name = "some_test.py::test_check[Wrapper(model=<functionmodelat0x{}>)-check_fit]"
     plain = written(tmp_path / "1", {"test": name.format("7f345398c900"), "outcome": "passed", "why": ""})
     watched = written(tmp_path / "2", {"test": name.format("7fa1c0ffee00"), "outcome": "passed", "why": ""})
     assert plain.passed == watched.passed
