@@ -173,7 +173,7 @@ MENDED = {
     "summaries are gone": (gone(series_chunk, level=1), "summaries 1 of points from 0 are missing"),
     "the first summary is gone": (first_rollup_gone, "summaries 1 of points from 0 are missing"),
     "the summary of summaries is gone": (gone(series_chunk, level=2), "summaries 2 of points from 0 are missing"),
-    "a summary is cut off": (told_otherwise(series_chunk, first_bucket, level=2), "does not follow"),
+    "a summary is cut off": (told_otherwise(series_chunk, first_bucket, level=2, idx=0), "does not follow"),
     "rows of nobody": (stray, "table count_node has rows of run number 999, which is not there"),
     "another value is searched": (
         lambda connection: connection.execute(run_value.update().values(number=7, text=None)),

@@ -34,11 +34,11 @@ class Line:
         places = sorted(idx for level, idx, _ in self._held if level == 0)
         for at in range(0, len(places), ROWS):
             self._check_points(places[at], places[at + ROWS] if at + ROWS < len(places) else END)
-        if not self._check_rollups(1, sealing_series.FULL):
-            with self._findings.read() as connection:  # some may have been mended
-                chosen = sa.select(table.c.level, table.c.idx, table.c.n).where(*self._own())
-                self._held = [(level, idx, n) for level, idx, n in connection.execute(chosen)]
-        self._check_rollups(2, sealing_series.ROLLED)
+        for level in range(1, sealing_series.TOP + 1):
+            if not self._check_rollups(level, sealing_series.FULL if level == 1 else sealing_series.ROLLED):
+                with self._findings.read() as connection:  # some may have been mended
+                    chosen = sa.select(table.c.level, table.c.idx, table.c.n).where(*self._own())
+                    self._held = [(level, idx, n) for level, idx, n in connection.execute(chosen)]
 
     def _check_points(self, start: int, stop: int) -> None:
         with self._findings.read() as connection:
@@ -86,7 +86,7 @@ class Line:
             elif left <= 0:
                 found.add(idx)
                 left = sealing_series.ROLLED
-            left -= -(-n // rollup.FACTOR)
+            left -= -(-n // (rollup.FACTOR if level == 1 else rollup.FAN))
         return sorted(found)
 
     def _mend(self, level: int, idx: int, limit: int) -> Mend:

@@ -3,8 +3,8 @@
 Level 0 holds points: rows in order of steps that do not overlap, full ones of 4096 points and then some that are not.
 New points make a row of their own, which swallows those before it that are not much larger, so that each point is
 written again a few times only. A full row is rolled up into 64 buckets, which are appended to level 1; a full row of
-level 1, of 512 buckets, is rolled up once more into level 2. Points that come late, or again, change the row that holds
-their steps, and what was rolled up from it.
+level 1, of 512 buckets, is rolled up once more into 64 of level 2, and so on. Points that come late, or again, change
+the row that holds their steps, and what was rolled up from it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from epochscope_server.store.formats.rollup import Rollup
 
 FULL = 4096  # points of a row
 ROLLED = 512  # buckets of a row of rollups
+TOP = 9  # level of rollups: 64 x 8^8 points, 2^30, a bucket
 LATEST = 13  # rows at the end of a series; those that are not full are among them, as each is twice the next
 
 Place = tuple[int, int]  # (level, idx)
@@ -84,14 +85,17 @@ class Growth:
             )
             for idx in self._owners:
                 self._know(shelf.row(0, idx))
-                for level in (1, 2):
+                for level in range(1, TOP + 1):
                     held = shelf.places(level, idx)
-                    if held and held[0] <= idx:
-                        self._know(shelf.row(level, held[0]))
+                    if not held or held[0] > idx:
+                        break
+                    self._know(shelf.row(level, held[0]))
         if self._late or len(self._steps) + sum(row.n for row in self._open) >= FULL:
-            for level in (1, 2):
-                for row in shelf.latest(level, 1):
-                    self._know(row)
+            for level in range(1, TOP + 1):
+                last = shelf.latest(level, 1)
+                if not last:
+                    break
+                self._know(last[0])
 
     def grow(self) -> None:
         """Work out ``written`` and ``gone``."""
@@ -123,11 +127,11 @@ class Growth:
         lo, hi = np.searchsorted(old.step_first, (row.step_min, row.step_max + 1)).tolist()
         new = rollup.joined((old[:lo], buckets, old[hi:]))
         self._write_rollup(held.idx, level, new)
-        if level == 1 and len(new) >= ROLLED:
+        if level < TOP and len(new) >= ROLLED:
             if held.n >= ROLLED:
-                self._replace(2, held, rollup.merged(new))
+                self._replace(level + 1, held, rollup.merged(new))
             else:
-                self._roll_up(2, held.idx, rollup.merged(new))
+                self._roll_up(level + 1, held.idx, rollup.merged(new))
 
     def _append(self, steps: Whole, values: Numbers) -> None:
         if not len(steps):
@@ -158,8 +162,8 @@ class Growth:
         if last is not None and last.n < ROLLED:
             idx, buckets = last.idx, rollup.joined((rollup.decode(last.data), buckets))
         row = self._write_rollup(idx, level, buckets)
-        if level == 1 and row.n >= ROLLED:
-            self._roll_up(2, row.idx, rollup.merged(buckets))
+        if level < TOP and row.n >= ROLLED:
+            self._roll_up(level + 1, row.idx, rollup.merged(buckets))
 
     def _write_points(self, idx: int, steps: Whole, values: Numbers) -> Row:
         return self._write(

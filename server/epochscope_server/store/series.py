@@ -220,7 +220,7 @@ def _rollups(connection: sa.Connection, run_id: int, ids: Iterable[int]) -> list
         table.c.step_min, table.c.step_max, table.c.n, table.c.written,
     )  # fmt: skip
     chosen = sa.select(*columns).where(
-        table.c.run_id == run_id, table.c.series_id.in_(list(ids)), table.c.level.in_((1, 2))
+        table.c.run_id == run_id, table.c.series_id.in_(list(ids)), table.c.level >= 1
     )
     return [_Stored(*row) for row in connection.execute(chosen.order_by(table.c.level, table.c.idx))]
 
@@ -231,10 +231,10 @@ def _roll(
 ) -> None:  # fmt: skip
     """Take the rollups of a piece that are worth it; none where steps from ``late`` on, not sealed yet, lie in them."""
     chosen: list[_Stored] = []
-    for level in (2, 1):
+    for level in sorted({row.level for row in own}, reverse=True):
         past = chosen[-1].step_max + 1 if chosen else piece.start
         here = [row for row in own if row.level == level and row.step_max >= past and row.step_min < piece.stop]
-        if level == 2 and sum(row.n for row in here) < _WORTH * most:
+        if level > 1 and not chosen and sum(row.n for row in here) < _WORTH * most:
             continue
         chosen += here
     if sum(row.n for row in chosen) < _WORTH * most or chosen[-1].step_max >= late:

@@ -1,4 +1,4 @@
-"""Rollups: what 64 consecutive points of a series were like, and 64 of those, so that a million points draw at once.
+"""Rollups: what 64 consecutive points of a series were like, and 8 of those, so that a million points draw at once.
 
 A bucket forgets no spike and no NaN: it keeps the least and the greatest finite value and where they were, the sum and
 number of finite values, how many were NaN, +Inf and -Inf, and its first and last point. Everything but ``sum`` is
@@ -20,7 +20,8 @@ from epochscope_server.analysis.rates import Numbers, Whole
 from epochscope_server.store.formats import columns
 from epochscope_server.store.formats.frame import FormatError, pack, unpack
 
-FACTOR = 64
+FACTOR = 64  # points of a bucket
+FAN = 8  # buckets of a bucket a level above
 MAGIC = b"ESR1"
 _HEADER = struct.Struct("<IB")  # buckets, bytes of a value
 MOST = 2**22  # buckets of one blob
@@ -93,7 +94,7 @@ def of_points(steps: Whole, values: Numbers, factor: int = FACTOR) -> Rollup:
     )
 
 
-def merged(rollup: Rollup, factor: int = FACTOR) -> Rollup:
+def merged(rollup: Rollup, factor: int = FAN) -> Rollup:
     """Buckets of ``factor`` consecutive buckets each; the last may have fewer."""
     return _merged(np.arange(0, len(rollup), factor), rollup)
 
