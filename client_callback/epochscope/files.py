@@ -18,11 +18,11 @@ except ImportError:  # no file locks here: `epochscope sync` must then not run b
 
 NEW = os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 OLD = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-FORK_WAITS_S = 1.0  # at most, for a file that is being opened
+FORK_WAITS_S = 1.0  # at most, for a file that is being opened or closed
 sync = getattr(os, "fdatasync", os.fsync)
 
 _held: set[int] = set()
-_opening = threading.Lock()  # a fork waits for it: what is open, but not known yet, could not be let go of
+_busy = threading.Lock()  # a fork waits for it: what is open, but not known to be, could not be let go of
 
 
 def opened(path: Path, flags: int) -> int:
@@ -31,7 +31,7 @@ def opened(path: Path, flags: int) -> int:
     Raises:
         OSError: it can't be opened.
     """
-    with _opening:
+    with _busy:
         handle = os.open(path, flags, 0o600)
         _held.add(handle)
     return handle
@@ -39,10 +39,11 @@ def opened(path: Path, flags: int) -> int:
 
 def close(handle: int) -> None:
     """Closes what ``opened`` or ``locked`` gave; what a fork has let go of is closed already."""
-    if handle in _held:
-        _held.discard(handle)
-        with contextlib.suppress(OSError):
-            os.close(handle)
+    with _busy:
+        if handle in _held:
+            _held.discard(handle)
+            with contextlib.suppress(OSError):
+                os.close(handle)
 
 
 def locked(path: Path, create: bool) -> int | None:
@@ -84,17 +85,17 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def _before_fork() -> None:
-    _fork.waited = _opening.acquire(timeout=FORK_WAITS_S)  # a disk that hangs holds no fork up for long
+    _fork.waited = _busy.acquire(timeout=FORK_WAITS_S)  # a disk that hangs holds no fork up for long
 
 
 def _in_parent() -> None:
     if _fork.waited:
-        _opening.release()
+        _busy.release()
 
 
 def _in_child() -> None:
-    global _opening
-    _opening = threading.Lock()  # its holder does not live here
+    global _busy
+    _busy = threading.Lock()  # its holder does not live here
     for handle in list(_held):
         close(handle)
 

@@ -67,6 +67,18 @@ class _Codes:
         return 2 * len(self.steps) + len(self.codes) * (1 if self.times is None else 2)
 
 
+class _Unheard(deque[Any]):
+    """Takes nothing in; ``tell`` is called when numbers are given to it."""
+
+    def __init__(self, tell: Callable[[], object]) -> None:
+        super().__init__(maxlen=0)
+        self._tell = tell
+
+    def append(self, item: Any) -> None:
+        if isinstance(item, _Values | _Codes):
+            self._tell()
+
+
 class Recording:
     """A queue with one writing end (training) and one reading end (the flusher)."""
 
@@ -140,9 +152,12 @@ class Recording:
     def __len__(self) -> int:
         return len(self._items)
 
-    def silence(self) -> None:
-        """Records nothing any more, and wakes nobody: in a forked child, where no flusher lives."""
-        self._items = deque(maxlen=0)
+    def silence(self, tell: Callable[[], object] = lambda: None) -> None:
+        """Records nothing any more, and wakes nobody: in a forked child, where no flusher lives, or in a copy.
+
+        ``tell`` is called whenever numbers are recorded in vain.
+        """
+        self._items = _Unheard(tell)
         self._wake = lambda: None
 
     def take(self) -> Contents | None:

@@ -13,7 +13,6 @@ Nothing here waits for the disk or the network; see ``flusher``.
 
 from __future__ import annotations
 
-import copy
 import os
 import threading
 import time
@@ -40,12 +39,16 @@ from epochscope.arguments import (
     readable_name,
     whole_step,
 )
-from epochscope.console import News
+from epochscope.console import News, say
 from epochscope.environment import bounded, environment_of, git_state
 from epochscope.flusher import END_WAIT_S, Flusher
+from epochscope.recording import Recording
 from epochscope.sender import DEFAULT_URL, Connection, Delivery
 from epochscope.spool import Meta, Spool, default_spool_dir, new_id
 from epochscope.system import Pace, Watch
+
+_LIVE = frozenset({"pace", "recording", "_flusher", "_telling", "_token", "_watch"})
+_told_in_vain: set[str] = set()  # ids of runs, in this process
 
 
 class Run:
@@ -69,6 +72,9 @@ class Run:
         run_id: goes on with this run as a new stream, instead of a new run.
         resumed_at: with ``run_id``, where the training was taken up again: for each split ("train", "val", "test") the
             first step that will be told now. What was told before of it and of later steps is then replaced.
+
+    A copy, by ``copy`` or ``pickle``, here or in another process, is a stand-in: it can be called like the run, records
+    nothing, and says so once. ``Run(run_id=run.id)`` records there, as a stream of its own.
 
     Raises:
         ValueError, TypeError: an argument can't be used; the message says which, and what would do.
@@ -136,16 +142,19 @@ class Run:
         self._counted_step = 0
         spool = Spool(self._root, Meta(connection.url, self.id, new_id()))
         news = News()
-        self._flusher = Flusher(spool, Delivery(spool, connection, news), f"run {self.name} at {self.url}", news)
+        self._flusher: Flusher | None = Flusher(
+            spool, Delivery(spool, connection, news), f"run {self.name} at {self.url}", news
+        )
         self.recording = self._flusher.recording
         self._tell_info()
         self._flusher.start()
-        self._watch = Watch(self.recording, self.pace, self._tell_git)
+        self._watch: Watch | None = Watch(self.recording, self.pace, self._tell_git)
         endings.watch(self)
 
     def again(self, resumed_at: Mapping[wire.Split, int] | None = None) -> Run:
         """The same run, to be gone on with after its end, as a new stream; ``resumed_at`` is added to what was said."""
-        twin = copy.copy(self)
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
         if resumed_at:
             resumed = {**self._info.resumed_at, **resumed_at}
             twin._info = msgspec.structs.replace(self._info, resumed_at=resumed)
@@ -249,7 +258,7 @@ class Run:
             Whether everything is stored; if not, it goes on in the background.
         """
         self.end(status, reason)
-        return self._flusher.settle(END_WAIT_S)
+        return self._flusher is None or self._flusher.settle(END_WAIT_S)
 
     def end(self, status: str, reason: str = "") -> None:
         """As ``finish``, but waits for nothing."""
@@ -257,8 +266,29 @@ class Run:
         if not self.over:
             self.status = checked
             endings.forget(self)
-            self._watch.stop()
+            if self._watch is not None:
+                self._watch.stop()
             self.recording.end(wire.End(checked, " ".join(reason.split())[:1_000]))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made of: what the run is; neither what is open here nor the token."""
+        return {name: value for name, value in self.__dict__.items() if name not in _LIVE}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.pace, self._telling = Pace(), threading.Lock()
+        self._token = os.environ.get("EPOCHSCOPE_TOKEN")
+        self._flusher = self._watch = None
+        self.recording = Recording(lambda: None)
+        self.recording.silence(self._tell_in_vain)
+
+    def _tell_in_vain(self) -> None:
+        if self.id not in _told_in_vain:
+            _told_in_vain.add(self.id)
+            say(
+                f"what is told to a copy of run {self.name} goes nowhere; "
+                f"to record in this process, too, open Run(run_id={self.id!r})"
+            )
 
     def __enter__(self) -> Self:
         return self
