@@ -87,10 +87,13 @@ def summary(last: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {**last.get("batch", {}), **last.get("run", {}), **last.get("epoch", {})}
 
 
+_FOUND = sa.select(run).where(run.c.uid == sa.bindparam("of_uid"))
+_LOCKED = _FOUND.with_for_update()
+
+
 def find(connection: sa.Connection, uid: str, *, lock: bool = False) -> Row | None:
     """The row of run ``uid``, if there is one; with ``lock`` no other service changes it before this commit."""
-    chosen = sa.select(run).where(run.c.uid == uid)
-    found = connection.execute(chosen.with_for_update() if lock else chosen).mappings().first()
+    found = connection.execute(_LOCKED if lock else _FOUND, {"of_uid": uid}).mappings().first()
     return None if found is None else _row(found)
 
 

@@ -69,29 +69,31 @@ _NUMBERS = ("finite", "nan", "above", "below")
 _VALUES = ("first", "last", "low", "high")
 
 
+def each(steps: Whole, values: Numbers) -> Rollup:
+    """Every point as a bucket of its own."""
+    kept = values.astype(np.float64, copy=False)
+    finite = np.isfinite(kept)
+    extreme = np.where(finite, kept, np.nan)
+    return Rollup(
+        steps,
+        steps,
+        steps,
+        steps,
+        finite.astype(np.int64),
+        np.isnan(kept).astype(np.int64),
+        (kept == np.inf).astype(np.int64),
+        (kept == -np.inf).astype(np.int64),
+        kept,
+        kept,
+        extreme,
+        extreme,
+        np.where(finite, kept, 0.0),
+    )
+
+
 def of_points(steps: Whole, values: Numbers, factor: int = FACTOR) -> Rollup:
     """Buckets of ``factor`` consecutive points each; the last may have fewer."""
-    finite = np.isfinite(values)
-    edges = np.arange(0, len(values), factor)
-    kept = values.astype(np.float64, copy=False)
-    return _merged(
-        edges,
-        Rollup(
-            steps,
-            steps,
-            steps,
-            steps,
-            finite.astype(np.int64),
-            np.isnan(kept).astype(np.int64),
-            (kept == np.inf).astype(np.int64),
-            (kept == -np.inf).astype(np.int64),
-            kept,
-            kept,
-            np.where(finite, kept, np.nan),
-            np.where(finite, kept, np.nan),
-            np.where(finite, kept, 0.0),
-        ),
-    )
+    return _merged(np.arange(0, len(values), factor), each(steps, values))
 
 
 def merged(rollup: Rollup, factor: int = FAN) -> Rollup:
