@@ -64,9 +64,11 @@ class Service:
         return answer.json()
 
 
-def start_service(data_dir: Path, port: int = 0) -> Service:
-    """A real uvicorn on a free port, in a thread, until ``stop``."""
-    settings = Settings("127.0.0.1", port, data_dir, None, no_browser=True, no_auth=False, database=url_of(data_dir))
+def start_service(data_dir: Path, port: int = 0, **more: Any) -> Service:
+    """A real uvicorn on a free port, in a thread, until ``stop``; ``more`` are settings."""
+    settings = Settings(
+        "127.0.0.1", port, data_dir, None, no_browser=True, no_auth=False, database=url_of(data_dir), **more
+    )
     server = make_server(create_app(settings))
     listener = listen("127.0.0.1", port)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -10,7 +10,12 @@ from epochscope import __version__
 from epochscope_web import STATIC
 from fastapi import APIRouter, FastAPI
 
+from epochscope_server.alerts import webhooks
+from epochscope_server.alerts.alerter import Alerter
+from epochscope_server.alerts.courier import Courier
+from epochscope_server.alerts.watches import Watches
 from epochscope_server.api import (
+    alerts,
     cell,
     classes,
     compare,
@@ -29,10 +34,11 @@ from epochscope_server.api import (
 )
 from epochscope_server.api.answer import add_error_handlers
 from epochscope_server.api.fresh import NotModifiedError, not_modified
-from epochscope_server.api.rooms import Rooms
+from epochscope_server.api.rooms import Rooms, now_ms
 from epochscope_server.guard import App, Guard
 from epochscope_server.pages import pages
 from epochscope_server.settings import Settings
+from epochscope_server.store.cache import Blocks
 from epochscope_server.store.database import Database
 from epochscope_server.store.follower import Follower
 from epochscope_server.store.keeper import Keeper
@@ -52,10 +58,15 @@ def create_app(settings: Settings) -> App:
     Raises:
         StartError: the store can't be used; the message says why and what to do.
     """
+    hooks = webhooks.read(settings.alert_webhook, settings.alert_webhook_file)
     database = Database(settings.data_dir, settings.database, allow_network_folder=settings.allow_network_folder)
     writer = Writer(database)
     sealer = Sealer(database, writer)
     keeper = Keeper(database, writer)
+    blocks, started_ms = Blocks(), now_ms()
+    watches = Watches(database, blocks)
+    alerter = Alerter(database, writer, blocks, watches, hooks, started_ms)
+    courier = Courier(writer, hooks, lambda: alerter.leads, settings.address)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -64,7 +75,10 @@ def create_app(settings: Settings) -> App:
         if database.shared:  # then viewers learn of changes, our own too, by way of the database
             follower = Follower(database, lambda changes: loop.call_soon_threadsafe(rooms.pulse.show, changes))
             rooms.pulse.announce = follower.announce
+        alerter.begin(lambda change: loop.call_soon_threadsafe(rooms.pulse.tell, change), courier.wake)
         yield
+        alerter.close()  # it writes through the writer, as all that follow
+        courier.close()
         if database.shared:
             follower.close()
         keeper.close()
@@ -81,7 +95,9 @@ def create_app(settings: Settings) -> App:
         docs_url=None,  # the page of FastAPI loads its scripts from elsewhere; ours is served by `pages`
         redoc_url=None,
     )
-    rooms = app.state.rooms = Rooms(database, writer, live.Pulse(), sealer, keeper)
+    rooms = app.state.rooms = Rooms(
+        database, writer, live.Pulse(), sealer, keeper, blocks, watches, alerter, started_ms
+    )  # fmt: skip
     v1 = APIRouter(prefix="/api/v1")
     for noun in (
         health,
@@ -98,6 +114,7 @@ def create_app(settings: Settings) -> App:
         groups,
         figures,
         stability_figures,
+        alerts,
         live,
     ):
         v1.include_router(noun.router)

@@ -19,6 +19,7 @@ from typing import Any
 import uvicorn
 
 from epochscope_server import care, settings
+from epochscope_server.alerts import command as alerts_command
 from epochscope_server.app import create_app
 from epochscope_server.conditions import Field, conditions, order
 from epochscope_server.errors import StartError
@@ -36,7 +37,8 @@ def add_commands(commands: Any) -> None:
         description="Start the service: it takes what callbacks send, keeps it, and serves the page.",
         epilog="examples:\n  epochscope serve\n  epochscope serve --port 8000 --data-dir ./runs --no-browser\n"
         "  epochscope serve --database postgresql://scope@db.example.org/epochscope\n"
-        "  epochscope serve --host 0.0.0.0 --public-url https://scope.example.org",
+        "  epochscope serve --host 0.0.0.0 --public-url https://scope.example.org\n"
+        "  epochscope serve --alert-webhook-file ~/.config/epochscope/webhooks",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     settings.add_arguments(serve)
@@ -89,7 +91,8 @@ def add_commands(commands: Any) -> None:
     how_long.add_argument("--forever", action="store_true", help="keep all runs, whatever was said before")
     keeping.set_defaults(run=_keep)
     care.add_commands(commands)
-    for command in (show, listing, keeping):
+    alerting = alerts_command.add_commands(commands, _ask, _service)
+    for command in (show, listing, keeping, alerting):
         command.add_argument("--url", help=f"the service (default: $EPOCHSCOPE_URL, else {DEFAULT_URL})")
 
 

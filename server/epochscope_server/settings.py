@@ -49,6 +49,13 @@ TABLE = (
         None,
         "address that viewers type when it is not loopback, e.g. https://scope.example.org",
     ),
+    Setting(
+        "alert_webhook",
+        None,
+        "where alerts are posted, https://...; slack+https://... for a chat that takes Slack's messages; several with "
+        "blanks between. Others on this machine see what is typed: a file is better",
+    ),
+    Setting("alert_webhook_file", None, "a file of such addresses, one a line, # before remarks"),
     Setting("no_browser", False, "do not open a browser at the start"),
     Setting("no_auth", False, "accepted for the sake of scripts; this version has no login, so it changes nothing"),
 )
@@ -66,6 +73,16 @@ class Settings:
     no_auth: bool
     database: str | None = field(default=None, repr=False)  # may hold a password
     allow_network_folder: bool = False
+    alert_webhook: str | None = field(default=None, repr=False)  # it is a secret mostly
+    alert_webhook_file: str | None = None
+
+    @property
+    def address(self) -> str | None:
+        """Where viewers find the service, as far as it is known before a free port was picked."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        if self.public_url is not None:
+            return self.public_url.rstrip("/")
+        return f"http://{host}:{self.port}" if self.port else None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

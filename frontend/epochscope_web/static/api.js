@@ -1,6 +1,6 @@
 // The service's answers. The only file that fetches.
 
-/** @import {Counts, Figure, Projects, Run, RunPage} from "./types.d.ts" */
+/** @import {AlertList, Counts, Figure, Projects, Run, RunPage} from "./types.d.ts" */
 
 /** An answer that is none: what to tell the reader, and whether asking again may help. */
 export class ApiError extends Error {
@@ -22,6 +22,9 @@ export const run = (id, signal) => ask(`/runs/${encodeURIComponent(id)}`, {}, si
 
 /** @returns {Promise<Projects>} */
 export const projects = () => ask("/projects", {});
+
+/** @param {string} id @param {AbortSignal} [signal] @returns {Promise<AlertList>} */
+export const alerts = (id, signal) => ask(`/runs/${encodeURIComponent(id)}/alerts`, {}, signal);
 
 /** @param {string} id @param {Query} query @param {AbortSignal} [signal] @returns {Promise<Counts>} */
 export const confusion = (id, query, signal) => ask(`/runs/${encodeURIComponent(id)}/confusion`, query, signal);

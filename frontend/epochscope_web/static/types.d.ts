@@ -64,7 +64,27 @@ export interface ListedRun {
   epoch: number;
   summary: Record<string, number | string | null>;
   outputs: { name: string; classes?: number }[];
+  /** How many alerts were found, and how many of them are on. */
+  alerts: { all: number; on: number };
 }
+
+/** Something that the rules of a project have found in a run; `window`: the steps `[from, to)` to look at to see it. */
+export interface Alert {
+  id: number;
+  kind: "change" | "drop" | "below" | "nan" | "stalled" | "lost";
+  says: string;
+  class_name: string | null;
+  output: string | null;
+  split: Split;
+  window: { from: number; to: number } | null;
+  found_ms: number;
+  on: boolean;
+  ended_ms: number | null;
+  back: number | null;
+  sent: { to: string; state: "waiting" | "sending" | "sent" | "failed" | "unanswered"; says: string }[];
+}
+
+export interface AlertList { alerts: Alert[]; rules: string[]; }
 
 export interface Run extends ListedRun {
   outputs: { name: string; class_names: string[]; labels?: boolean }[];

@@ -86,6 +86,7 @@ async def _take(rooms: Rooms, run: str, stream: str, headers: Headers, receive: 
     if stored.change is not None:
         rooms.pulse.tell(stored.change)
         rooms.sealer.heard(stored.run_id, len(body), posted.end is not None)
+        rooms.alerter.wake()
     return Json({"acked": stored.acked})
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from epochscope import wire
 from fastapi import Depends, Path, Query, Request
 
+from epochscope_server.alerts.alerter import Alerter
+from epochscope_server.alerts.watches import Watches
 from epochscope_server.api.live import Pulse
 from epochscope_server.errors import InvalidError, NotFoundError
 from epochscope_server.store.cache import Blocks
@@ -30,8 +32,10 @@ class Rooms:
     pulse: Pulse
     sealer: Sealer
     keeper: Keeper
-    blocks: Blocks = field(default_factory=Blocks)
-    started_ms: int = field(default_factory=now_ms)
+    blocks: Blocks
+    watches: Watches
+    alerter: Alerter
+    started_ms: int
 
 
 def rooms_of(request: Request) -> Rooms:

@@ -13,7 +13,7 @@ from epochscope_server.api.answer import ERRORS, Json
 from epochscope_server.api.rooms import InRooms, Rooms, RunId, now_ms
 from epochscope_server.conditions import conditions, order
 from epochscope_server.errors import InvalidError
-from epochscope_server.store import attempts, fields, listing, runs, spans
+from epochscope_server.store import alerts, attempts, fields, listing, runs, spans
 from epochscope_server.store.search import Wanted
 
 router = APIRouter(tags=["runs"], responses=ERRORS)
@@ -30,6 +30,11 @@ SORT = (
     "created, heard, name, project, a param or a summary value such as `summary.val_accuracy`; - before it reverses. "
     "Numbers come before texts; runs without a value, or with NaN, come last either way, newest first"
 )
+
+
+class AlertCount(BaseModel):
+    all: int
+    on: int = Field(description="how many of them have not ended")
 
 
 class ListedRun(BaseModel):
@@ -57,6 +62,7 @@ class ListedRun(BaseModel):
         description="last value of each scalar without a slash in its name, val_ before those of validation"
     )
     outputs: list[dict[str, Any]]
+    alerts: AlertCount
 
 
 class OneRun(ListedRun):
@@ -113,7 +119,8 @@ def list_runs(
     now = now_ms()
     with rooms.database.read() as connection:
         rows, following = listing.page(connection, wanted, limit, cursor, now, rooms.started_ms)
-    return Json({"runs": [_listed(row, rooms, now) for row in rows], "next": following})
+        alerted = alerts.counts(connection, [row["id"] for row in rows])
+    return Json({"runs": [_listed(row, alerted, rooms, now) for row in rows], "next": following})
 
 
 @router.get("/runs/fields", response_model=Fields)
@@ -165,12 +172,15 @@ def _whole(uid: str, rooms: Rooms) -> dict[str, Any]:
     with rooms.database.read() as connection:
         row = runs.get(connection, uid)
         tags = runs.tags(connection, [row["id"]])[row["id"]]
+        alerted = alerts.counts(connection, [row["id"]])
         series = runs.series_of(connection, row["id"])
         covered = spans.of_run(connection, row)
         tried = attempts.of_run(connection, row["id"]).told(row["steps"])
     epoch = max((one["epoch"] for one in covered), default=0)
     return {
-        **_listed({**row, "tags": tags, "epoch": epoch, "summary": runs.summary(row["last"])}, rooms, now_ms()),
+        **_listed(
+            {**row, "tags": tags, "epoch": epoch, "summary": runs.summary(row["last"])}, alerted, rooms, now_ms()
+        ),
         "environment": row["environment"],
         "splits": [split for split in ("train", "val", "test") if split in row["steps"]],
         "series": series,
@@ -179,6 +189,12 @@ def _whole(uid: str, rooms: Rooms) -> dict[str, Any]:
     }
 
 
-def _listed(row: runs.Row, rooms: Rooms, now: int) -> dict[str, Any]:
+def _listed(row: runs.Row, alerted: dict[int, tuple[int, int]], rooms: Rooms, now: int) -> dict[str, Any]:
     shown = {name: row[name] for name in ListedRun.model_fields if name in row}
-    return {**shown, "id": row["uid"], "status": runs.status(row, now, rooms.started_ms)}
+    every, on = alerted[row["id"]]
+    return {
+        **shown,
+        "alerts": {"all": every, "on": on},
+        "id": row["uid"],
+        "status": runs.status(row, now, rooms.started_ms),
+    }

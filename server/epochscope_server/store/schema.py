@@ -262,8 +262,53 @@ span = Table(
     Column("stop", BigInteger, nullable=False),  # 0 while the epoch goes on
 )
 
+# A project without a row has the rules that hold unasked.
+alert_rules = Table(
+    "alert_rules",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("rules", JSON, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+)
+
+alert = Table(
+    "alert",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True),
+    Column("alert_id", Integer, primary_key=True),  # from 1 within a run
+    Column("cause", Text, nullable=False),  # the same whoever finds it, and whenever
+    Column("kind", Text, nullable=False),
+    Column("output", Text, nullable=False),
+    Column("split", Text, nullable=False),
+    Column("class_name", Text, nullable=False),  # "" where it is about the run
+    Column("start", BigInteger, nullable=False),  # the steps to look at, [start, stop); 0, 0 where there are none
+    Column("stop", BigInteger, nullable=False),
+    Column("found_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
+    Column("back", BigInteger),  # the step at which it was over, where one is known
+    Column("details", JSON, nullable=False),
+    UniqueConstraint("run_id", "cause"),
+    Index(None, "found_ms", "run_id"),
+)
+
+# One alert to one webhook. `webhook` is a fingerprint of its address, which itself is never kept.
+alert_post = Table(
+    "alert_post",
+    metadata,
+    Column("run_id", BigInteger, primary_key=True),
+    Column("alert_id", Integer, primary_key=True),
+    Column("webhook", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("state", Text, nullable=False),  # waiting, sending, sent, failed, unanswered
+    Column("tries", Integer, nullable=False),
+    Column("next_ms", BigInteger, nullable=False),  # of one that waits; of one that is being sent: since when
+    Column("says", Text, nullable=False),
+)
+_OPEN = alert_post.c.state.in_(("waiting", "sending"))
+Index("ix_alert_post_open", alert_post.c.next_ms, sqlite_where=_OPEN, postgresql_where=_OPEN)
+
 # What a run owns, in the order in which it is deleted.
 OWNED = (
     flush_body, flush, count_node, count_marginal, counts, series_chunk, series, span, attempt, stream,
-    run_tag, run_value, run_text,
+    run_tag, run_value, run_text, alert_post, alert,
 )  # fmt: skip

@@ -11,6 +11,13 @@ export function statusMark(run) {
   return h("span", { class: `status ${run.status}`, title: why }, h("i", { "aria-hidden": "true" }, sign), word);
 }
 
+/** How many alerts were found in a run, if any. @param {ListedRun} run */
+export function alertMark({ alerts: { all, on } }) {
+  if (!all) return null;
+  const title = on ? `${count(on)} of ${count(all)} still on` : "all of them are over";
+  return h("span", { class: on ? "alert-mark on" : "alert-mark", title }, h("i", { "aria-hidden": "true" }, "▲"), ` ${count(all)} ${all === 1 ? "alert" : "alerts"}`);
+}
+
 /** How far a run is, 0 to 1, or null where no end is planned. @param {ListedRun} run */
 export function progress(run) {
   const planned = (run.epochs ?? 0) * (run.batches_per_epoch ?? 0);

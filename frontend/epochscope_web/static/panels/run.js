@@ -2,6 +2,7 @@
 
 /** @import {Loop, Metric, Page, Run, Split, View} from "../types.d.ts" */
 import * as api from "../api.js";
+import { alerts } from "./alerts.js";
 import { cell } from "./cell.js";
 import { chosen, classes } from "./classes.js";
 import { list, segments } from "./controls.js";
@@ -21,6 +22,7 @@ const METRIC_WORDS = [["f1", "F1"], ["recall", "recall"], ["precision", "precisi
 export function runPage(loop) {
   const id = loop.view().run;
   const head = runHeader();
+  const found = alerts(loop);
   const keeping = kept();
   const curves = classes(loop);
   const confusion = matrix(loop);
@@ -43,7 +45,7 @@ export function runPage(loop) {
   const wide = h("div", { class: "panel wide" }, curves.element);
   const body = h("div", { class: "grid" }, wide, confusion.element, followed.element, h("div", { class: "panel low" }, lines.element), steady.element);
   const trouble = h("div", { class: "trouble", role: "alert" });
-  const element = h("article", { class: "run-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), trouble, head.element, keeping.element, controls, body);
+  const element = h("article", { class: "run-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), trouble, head.element, keeping.element, found.element, controls, body);
   for (const part of [head.element, controls, body]) part.hidden = true;
 
   /** @type {Run | null} */
@@ -83,6 +85,7 @@ export function runPage(loop) {
       trouble.replaceChildren();
       for (const part of [head.element, controls, body]) part.hidden = false;
       head.set(run);
+      found.show(run);
       void keeping.refresh(run.project);
       document.title = `${run.name} · epochscope`;
       const news = run.rev !== rev;
@@ -161,6 +164,7 @@ export function runPage(loop) {
     close() {
       closed = true;
       asked?.abort();
+      found.close();
       curves.close();
       confusion.close();
       followed.close();

@@ -3,7 +3,7 @@
 /** @import {ListedRun, Loop, Page, View} from "../types.d.ts" */
 import * as api from "../api.js";
 import { fill, h, say } from "./element.js";
-import { progress, statusMark } from "./header.js";
+import { alertMark, progress, statusMark } from "./header.js";
 import { kept } from "./kept.js";
 import { count, duration, measure, moments, when } from "./words.js";
 
@@ -151,7 +151,7 @@ export function runsPage(loop) {
       {},
       h("td", { class: "pick" }, box),
       h("td", {}, statusMark(run)),
-      h("th", { scope: "row" }, h("a", { class: "name", href: loop.href({ ...fresh, page: "run", run: run.id }) }, run.name), h("span", { class: "project" }, run.project)),
+      h("th", { scope: "row" }, h("a", { class: "name", href: loop.href({ ...fresh, page: "run", run: run.id }) }, run.name), h("span", { class: "project" }, run.project), alertMark(run)),
       h("td", { class: "n" }, count(run.steps.train ?? 0), done !== null && done < 1 && h("span", { class: "meter", "aria-hidden": "true" }, bar)),
       h("td", { class: "n" }, count(run.epoch), run.epochs ? h("small", {}, ` / ${count(run.epochs)}`) : null),
       ...VALUES.map(([, keys]) => h("td", { class: "n" }, measure(keys.map((key) => run.summary[key]).find((value) => value !== undefined && value !== null)))),

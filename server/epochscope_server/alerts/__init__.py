@@ -1,0 +1,1 @@
+"""The room that watches trainings while they run: rules, what they find, and the messages that tell of it."""
