@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from epochscope import wire
+from epochscope import endings, wire
 from epochscope.console import News
 from epochscope.console import say as say
 from epochscope.recording import Contents, Recording
@@ -277,10 +277,19 @@ _living: set[Flusher] = set()
 
 
 def _at_exit() -> None:
-    deadline = time.monotonic() + END_WAIT_S
-    for flusher in list(_living):
-        if flusher._pid == os.getpid() and not flusher.settle(max(deadline - time.monotonic(), 0.0)):
-            flusher.tell_backlog()
+    for flusher in _settled(END_WAIT_S):
+        flusher.tell_backlog()
+
+
+def _at_term(timeout_s: float) -> None:
+    _settled(timeout_s)
+
+
+def _settled(timeout_s: float) -> list[Flusher]:
+    """Has all flushers send what they have, and waits for all of them; those that were not done by then."""
+    deadline = time.monotonic() + timeout_s
+    here = [flusher for flusher in list(_living) if flusher._pid == os.getpid()]
+    return [flusher for flusher in here if not flusher.settle(max(deadline - time.monotonic(), 0.0))]
 
 
 def _in_child() -> None:
@@ -290,5 +299,6 @@ def _in_child() -> None:
 
 
 atexit.register(_at_exit)
+endings.at_term.append(_at_term)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)

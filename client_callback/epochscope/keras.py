@@ -32,6 +32,12 @@ __all__ = ["ClassWeights", "ConfusionMatrix", "Monitor"]
 
 READ_S = 0.25  # how often, at most, the log of batches is read, unless it fills up
 RUNNING_MEAN = "{} (running mean)"
+_LIVE = frozenset(
+    {
+        "params", "_model", "_errors", "off", "_status", "_telling", "_passes", "_now", "_attachment", "_place",
+        "_fitting", "_goes_on", "_epoch", "_read_at", "_calls_since",
+    }
+)  # fmt: skip
 
 
 class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
@@ -89,7 +95,7 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         arguments.class_outputs(class_names, num_classes)
         self._class_names = dict(arguments.class_outputs(class_names, None))
         self._num_classes = num_classes
-        self._telling = Telling(
+        self._told = (
             name,
             params or {},
             {
@@ -104,6 +110,11 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
             },
         )
         self._resume = resume
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Nothing has been recorded yet."""
+        self._telling = Telling(*self._told)
         self._passes = {split: Pass(split) for split in get_args(wire.Split)}
         self._now: Pass | None = None  # whose batches run
         self._attachment: Attachment | None = None
@@ -113,6 +124,19 @@ class Monitor(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         self._epoch = 0
         self._read_at = 0.0
         self._calls_since = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made of, here or in another process: what this one was given, and nothing that it has done.
+
+        The model and the run stay with this one; a fit of the copy is a run of its own.
+        """
+        return {name: value for name, value in self.__dict__.items() if name not in _LIVE}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Guarded.__init__(self)
+        keras.callbacks.Callback.__init__(self)
+        self.__dict__.update(state)
+        self._begin_anew()
 
     @property
     def run_id(self) -> str | None:

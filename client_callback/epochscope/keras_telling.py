@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Mapping, Set
 from typing import Any
 
-from epochscope import arguments, keras_facts, wire
+from epochscope import arguments, endings, keras_facts, wire
 from epochscope.flusher import say
 from epochscope.keras_outputs import Outputs
 from epochscope.run import Run
@@ -73,6 +73,7 @@ class Telling:
             )
         self._unbuilt = not model.built
         self.last_id = self.run.id
+        endings.bind(self.run)
         self._forsaken = weakref.finalize(owner, _forsake, self.run)
         self._forsaken.atexit = False
         for name, number in self._early:
