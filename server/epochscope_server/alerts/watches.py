@@ -16,7 +16,8 @@ import numpy as np
 
 from epochscope_server.analysis.changes_live import LENGTHS, Alarm, Watch
 from epochscope_server.analysis.watching import blocks
-from epochscope_server.store import attempts, classes
+from epochscope_server.store import classes
+from epochscope_server.store.attempts import Piece
 from epochscope_server.store.cache import Blocks
 from epochscope_server.store.database import Database
 
@@ -27,12 +28,21 @@ LIMIT = 64 * 1024 * 1024  # bytes of all watches; the one asked for longest ago 
 
 @dataclass
 class _Kept:
-    """One watch, the first step that it has not taken in, and what it was made from."""
+    """One watch of ``classes`` classes, the first step that it has not taken in, and who spoke for those before."""
 
+    classes: int
     watch: Watch
-    made_from: tuple[object, ...]
     following: int = 1
+    pieces: list[Piece] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin_again(self) -> None:
+        self.watch, self.following, self.pieces = Watch(self.classes), 1, None
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return 1_000 + self.classes * 8 * (4 * LENGTHS + 16)
 
 
 class Watches:
@@ -53,11 +63,11 @@ class Watches:
         names = run["outputs"][output]["class_names"]
         if len(names) > MOST_CLASSES:
             return None
-        with self._database.read() as connection:
-            pieces = tuple(attempts.of_run(connection, run["id"]).pieces("train"))
-        kept = self._of(int(run["id"]), output, (len(names), pieces), int(run["steps"].get("train", 0)))
+        kept = self._of(int(run["id"]), output, len(names))
         with kept.lock:
-            self._advance(kept, run, output)
+            if kept.following > int(run["steps"].get("train", 0)) + 1 or not self._advance(kept, run, output):
+                kept.begin_again()  # it went back to a checkpoint
+                self._advance(kept, run, output)
             return kept.watch.on, list(kept.watch.over)
 
     def forget(self, run_id: int) -> None:
@@ -66,29 +76,31 @@ class Watches:
             for key in [key for key in self._watches if key[0] == run_id]:
                 del self._watches[key]
 
-    def _of(self, run_id: int, output: int, made_from: tuple[Any, ...], last: int) -> _Kept:
+    def _of(self, run_id: int, output: int, number: int) -> _Kept:
         with self._lock:
             kept = self._watches.get((run_id, output))
-            if kept is None or kept.made_from != made_from or kept.following > last + 1:
-                kept = self._watches[run_id, output] = _Kept(Watch(made_from[0]), made_from)
+            if kept is None or kept.classes != number:
+                kept = self._watches[run_id, output] = _Kept(number, Watch(number))
             self._watches.move_to_end((run_id, output))
-            size = sum(_size(one.made_from) for one in self._watches.values())
+            size = sum(one.size for one in self._watches.values())
             while size > LIMIT and len(self._watches) > 1:
-                size -= _size(self._watches.popitem(last=False)[1].made_from)
+                size -= self._watches.popitem(last=False)[1].size
             return kept
 
-    def _advance(self, kept: _Kept, run: Mapping[str, Any], output: int) -> None:
+    def _advance(self, kept: _Kept, run: Mapping[str, Any], output: int) -> bool:
+        """Take in what is new; False where others speak now for what was taken in before."""
         ended = run["status"] != "running"
         start, stop = blocks(kept.following, int(run["steps"].get("train", 0)), whole=ended)
         labels = bool(run["outputs"][output].get("labels", False))
-        number = kept.made_from[0]
-        assert isinstance(number, int)
-        chosen = 2 * np.arange(number) + 1 if labels else None
-        together = max(MOST_VALUES // max(number, 1), 1)
+        chosen = 2 * np.arange(kept.classes) + 1 if labels else None
+        together = max(MOST_VALUES // max(kept.classes, 1), 1)
         for at in range(0, len(start), together):
             part = slice(at, at + together)
             with self._database.read() as connection:
                 read = classes.fetch(connection, self._blocks, run, output, "train", start[part], stop[part])
+            if kept.pieces not in (None, read.source.pieces):
+                return False
+            kept.pieces = read.source.pieces
             seen, missed, wrong = (np.ascontiguousarray(counts.T) for counts in read.sums(chosen))
             told = len(seen)
             if not ended and at + together >= len(start):
@@ -97,13 +109,6 @@ class Watches:
             for first, end, n, fn, fp in zip(
                 *(one[:told] for one in (start[part], stop[part], seen, missed, wrong)), strict=True
             ):
-                others = None if labels else n.sum() - n
-                kept.watch.update(int(first), int(end), n - fn, fp, n, others)
+                kept.watch.update(int(first), int(end), n - fn, fp, n, None if labels else n.sum() - n)
                 kept.following = int(end)
-
-
-def _size(made_from: tuple[object, ...]) -> int:
-    """About the bytes of a watch over so many classes."""
-    number = made_from[0]
-    assert isinstance(number, int)
-    return 1_000 + number * 8 * (4 * LENGTHS + 16)
+        return True

@@ -91,7 +91,12 @@ def read(
         width = _width(end - first, windows_for(len(chosen.class_names)))
         curves = classes.read(rooms, uid, split, "batch", start, stop, None, width, output, label)
     found = stability(curves, labels=chosen.labels)
-    alarms = watched(curves, labels=chosen.labels).on if going_on else None
+    alarms = None
+    if going_on and (split, start, stop, label) == ("train", None, None, None):
+        kept = rooms.watches.alarms(run, chosen.index)
+        alarms = None if kept is None else kept[0]
+    elif going_on:
+        alarms = watched(curves, labels=chosen.labels).on
     if not explain or not len(curves.start):
         return Told(found, None, alarms)
     if not chosen.labels and len(chosen.class_names) <= confusion.MAX_CLASSES:
