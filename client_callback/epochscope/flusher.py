@@ -18,6 +18,7 @@ import msgspec
 from epochscope import endings, wire
 from epochscope.console import News
 from epochscope.console import say as say
+from epochscope.pauses import Pauses
 from epochscope.recording import Contents, Recording
 from epochscope.sender import Delivery, State
 from epochscope.spool import DROPPED, LOST, THINNED, Spool
@@ -25,6 +26,7 @@ from epochscope.spool import DROPPED, LOST, THINNED, Spool
 GATHER_S = 1.0
 HEARTBEAT_S = 5.0
 END_WAIT_S = 5.0  # for acknowledgements, when a run ends and again when the interpreter does
+OF_MACHINE = "system/"  # series of the machine's load, which goes on whether or not the training does
 _SOONEST_S = 0.25
 _MOST_ERRORS = 10
 _HURRY_S = 0.1  # between attempts while someone waits
@@ -37,6 +39,9 @@ class Flusher:
     def __init__(self, spool: Spool, delivery: Delivery, greeting: str, news: News) -> None:
         self.recording = Recording(self._hasten)
         self._news = news
+        self._pauses = Pauses()
+        self._stalled_s = 0.0
+        self._begun: set[wire.Split] = set()  # splits of which there was a batch
         self._spool = spool
         self._delivery = delivery
         self._greeting = greeting
@@ -193,12 +198,26 @@ class Flusher:
 
     def _gather(self) -> None:
         while not self._ended and (contents := self.recording.take()) is not None:
+            self._note_pace(contents)
+            self._stalled_s = 0.0
             self._keep(contents)
+        self._stalled_s = float(round(self._pauses.look()))
         quiet = not len(self._spool) and time.monotonic() - self._sent_at >= HEARTBEAT_S
         # What is missing is told when all the rest has arrived; at the end it goes with the end.
         missing = not len(self._spool) and self._missing() != self._told_missing
         if self._owed != Contents() or ((quiet or missing) and not self._ended):
             self._keep(Contents())
+
+    def _note_pace(self, contents: Contents) -> None:
+        told = {
+            series.split for series in contents.series if series.by != "run" and not series.key.startswith(OF_MACHINE)
+        }
+        told |= {counts.split for counts in contents.confusion}
+        if told or (contents.spans and self._begun):
+            self._pauses.went_on()
+        for span in contents.spans:  # the first batch of a split may have to wait for a compiler
+            self._pauses.expect(batches=not span.stop and span.split in self._begun)
+        self._begun |= told
 
     def _missing(self) -> dict[str, str]:
         """What did not reach the service and never will, as entries of the run's environment."""
@@ -236,6 +255,7 @@ class Flusher:
             spans=contents.spans,
             end=contents.end,
             next_in_s=HEARTBEAT_S,
+            stalled_s=self._stalled_s,
         )
         if self._spool.put(wire.encode(flush)):
             self._ended = contents.end is not None

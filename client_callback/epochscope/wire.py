@@ -178,6 +178,7 @@ class Flush(msgspec.Struct, omit_defaults=True):
     spans: list[Span] = msgspec.field(default_factory=list)
     end: End | None = None
     next_in_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 5.0  # the next flush comes within this time
+    stalled_s: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0.0  # so long nothing new has come, far longer than usual
 
 
 _encoder = msgspec.msgpack.Encoder()

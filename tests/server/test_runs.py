@@ -189,5 +189,28 @@ def test_filters_by_silence_agree_with_the_state_that_is_shown(
             assert [run["id"] for run in service.get("/runs", status=one)["runs"]] == [training.run] * (one == status)
 
 
+def test_a_run_whose_process_lives_but_brings_nothing_new_has_stalled(
+    lone_service: Callable[[], Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = lone_service()
+    training = Training(service)
+    training.send()
+    training.send(stalled_s=725.0)
+    now = rooms.now_ms
+    for later_s, status in ((0, "stalled"), (16, "silent"), (61, "lost")):
+        monkeypatch.setattr(api, "now_ms", lambda later_ms=1000 * later_s: now() + later_ms)
+        run = training.get()
+        assert (run["status"], run["reason"]) == (status, "nothing new for 12 min")
+        for one in api.STATUSES:
+            assert [run["id"] for run in service.get("/runs", status=one)["runs"]] == [training.run] * (one == status)
+    monkeypatch.undo()
+    training.send(stalled_s=8000.0)
+    assert training.get()["reason"] == "nothing new for 2 h"
+    training.send(series=[loss(0.5)])
+    assert (training.get()["status"], training.get()["reason"]) == ("running", "")
+    training.send(end=wire.End("finished"))
+    assert (training.get()["status"], training.get()["reason"]) == ("finished", "")
+
+
 def test_a_store_without_runs_answers_an_empty_list(lone_service: Callable[[], Service]) -> None:
     assert lone_service().get("/runs") == {"runs": [], "next": None}

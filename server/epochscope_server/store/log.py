@@ -143,7 +143,7 @@ def _note(connection: sa.Connection, ledger: Ledger, known: KnownRun, stream: Kn
         "heard_ms": post.received_ms,
         "next_ms": int(posted.next_in_s * 1000),
         "status": end.status if end else "running",
-        "reason": end.reason if end else "",
+        "reason": end.reason if end else runs.stalled_since(posted.stalled_s),
         "ended_ms": post.received_ms if end else None,
     }
 

@@ -125,29 +125,40 @@ def series_of(connection: sa.Connection, run_id: int) -> list[dict[str, str]]:
     return [dict(row) for row in connection.execute(chosen.order_by(series.c.series_id)).mappings()]
 
 
+def stalled_since(seconds: float) -> str:
+    """What stands as the reason of a run that goes on but has stalled; "" for one that has not."""
+    if not seconds:
+        return ""
+    return f"nothing new for {seconds / 60:,.0f} min" if seconds < 7200 else f"nothing new for {seconds / 3600:,.0f} h"
+
+
 def status(row: Row, now_ms: int, since_ms: int) -> str:
     """The state as it is now: a run that does not end and is not heard of is first silent, then lost.
 
-    ``since_ms`` is the start of the service: while it was away, nobody could be heard.
+    One that is heard of has stalled where its process says so: then it has a reason. ``since_ms`` is the start of the
+    service: while it was away, nobody could be heard.
     """
     if row["status"] != "running":
         return str(row["status"])
     silence = now_ms - max(row["heard_ms"], since_ms)
     if silence > max(LOST_AFTER_MS, SILENT_AFTER * row["next_ms"]):
         return "lost"
-    return "silent" if silence > SILENT_AFTER * row["next_ms"] else "running"
+    if silence > SILENT_AFTER * row["next_ms"]:
+        return "silent"
+    return "stalled" if row["reason"] else "running"
 
 
 def has_status(name: str) -> sa.ColumnElement[bool]:
     """The same in SQL: whether a run's state is ``name``; ``now`` and ``since`` are bound to the two times."""
-    if name not in ("running", "silent", "lost"):
+    if name not in ("running", "stalled", "silent", "lost"):
         return run.c.status == name
     now, since = sa.bindparam("now", type_=sa.BigInteger), sa.bindparam("since", type_=sa.BigInteger)
     silent_ms = SILENT_AFTER * run.c.next_ms
     lost_ms = sa.case((silent_ms < LOST_AFTER_MS, LOST_AFTER_MS), else_=silent_ms)
     silence = now - sa.case((run.c.heard_ms < since, since), else_=run.c.heard_ms)
     how = {
-        "running": silence <= silent_ms,
+        "running": sa.and_(silence <= silent_ms, run.c.reason == ""),
+        "stalled": sa.and_(silence <= silent_ms, run.c.reason != ""),
         "silent": sa.and_(silence > silent_ms, silence <= lost_ms),
         "lost": silence > lost_ms,
     }
