@@ -31,6 +31,7 @@ from epochscope_server.api import (
     series,
     stability,
     stability_figures,
+    tables,
 )
 from epochscope_server.api.answer import add_error_handlers
 from epochscope_server.api.fresh import NotModifiedError, not_modified
@@ -114,6 +115,7 @@ def create_app(settings: Settings) -> App:
         groups,
         figures,
         stability_figures,
+        tables,
         alerts,
         live,
     ):

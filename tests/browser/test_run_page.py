@@ -170,7 +170,7 @@ def test_hostile_names_are_shown_as_they_are_written(shown: Service, tabs: Tabs)
     tab.page.mouse.move(*cell)
     hover = tab.page.locator(".hoverlayer .hovertext")
     expect(hover).to_contain_text('true <b>bold</b>, predicted <a href="javascript:alert(1)">x</a>')
-    assert tab.page.locator("figure a:not(.explained), figure img[src=x], h1 b, .hoverlayer a").count() == 0
+    assert tab.page.locator("figure .plot a, figure img[src=x], h1 b, .hoverlayer a").count() == 0
     tab.page.get_by_text("Parameters").click()
     expect(tab.page.locator(".params")).to_contain_text("<img src=x onerror=alert(1)>")
 

@@ -17,6 +17,8 @@ QUERIES: list[tuple[str, dict[str, Any]]] = [
     ("/figures/confusion", {"run": "{run}"}),
     ("/figures/cell", {"run": "{run}", "true": "0", "predicted": "1"}),
     ("/figures/series", {"run": "{run}", "keys": "loss"}),
+    ("/tables/classes", {"run": "{run}"}),
+    ("/tables/compare", {"runs": "{other},{run}", "split": "train"}),
     ("/figures/classes", {"runs": "{run},{other}"}),
     ("/figures/compare", {"runs": "{other},{run}", "split": "train"}),
 ]

@@ -1,6 +1,6 @@
 // The service's answers. The only file that fetches.
 
-/** @import {AlertList, Counts, Figure, Projects, Run, RunPage} from "./types.d.ts" */
+/** @import {AlertList, Counts, Figure, FigureName, Projects, Query, Run, RunPage} from "./types.d.ts" */
 
 /** An answer that is none: what to tell the reader, and whether asking again may help. */
 export class ApiError extends Error {
@@ -12,40 +12,43 @@ export class ApiError extends Error {
   }
 }
 
-/** @typedef {Record<string, string | number | null | undefined>} Query */
-
 /** @param {Query} query @param {AbortSignal} [signal] @returns {Promise<RunPage>} */
 export const runs = (query, signal) => ask("/runs", query, signal);
 
 /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Run>} */
 export const run = (id, signal) => ask(`/runs/${encodeURIComponent(id)}`, {}, signal);
 
-/** @returns {Promise<Projects>} */
-export const projects = () => ask("/projects", {});
-
 /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<AlertList>} */
 export const alerts = (id, signal) => ask(`/runs/${encodeURIComponent(id)}/alerts`, {}, signal);
+
+/** @returns {Promise<Projects>} */
+export const projects = () => ask("/projects", {});
 
 /** @param {string} id @param {Query} query @param {AbortSignal} [signal] @returns {Promise<Counts>} */
 export const confusion = (id, query, signal) => ask(`/runs/${encodeURIComponent(id)}/confusion`, query, signal);
 
-/** @param {"cell" | "classes" | "confusion" | "compare" | "series" | "stability"} name @param {Query} query @param {AbortSignal} [signal] @returns {Promise<Figure>} */
+/** @param {FigureName} name @param {Query} query @param {AbortSignal} [signal] @returns {Promise<Figure>} */
 export const figure = (name, query, signal) => ask(`/figures/${name}`, query, signal);
 
 /**
+ * Where an answer is found.
  * @param {string} path
  * @param {Query} query what is null, undefined or "" is left out
- * @param {AbortSignal} [signal]
  */
-async function ask(path, query, signal) {
+export function address(path, query) {
   const said = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
     if (value !== null && value !== undefined && value !== "") said.set(name, String(value));
   }
   const tail = said.toString();
+  return `/api/v1${path}${tail ? `?${tail}` : ""}`;
+}
+
+/** @param {string} path @param {Query} query @param {AbortSignal} [signal] */
+async function ask(path, query, signal) {
   let answer;
   try {
-    answer = await fetch(`/api/v1${path}${tail ? `?${tail}` : ""}`, { signal: signal ?? null, headers: { accept: "application/json" } });
+    answer = await fetch(address(path, query), { signal: signal ?? null, headers: { accept: "application/json" } });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError("The service does not answer. It may have been stopped; this page goes on by itself when it is back.", 0, "no_answer");

@@ -93,6 +93,10 @@ export interface Run extends ListedRun {
   spans: Span[];
 }
 
+/** What a chart asks for: the name of a figure, and its query; what is null, undefined or "" is left out. */
+export type FigureName = "cell" | "classes" | "confusion" | "compare" | "series" | "stability";
+export type Query = Record<string, string | number | null | undefined>;
+
 export interface RunPage { runs: ListedRun[]; next: string | null; }
 
 export interface Counts { split: Split; class_names: string[]; from: number; to: number; counts: number[][]; }

@@ -77,14 +77,14 @@ def classes_route(
     label: LabelName = None,
 ) -> Json:
     """Curves of each class with 95 % bands; of several runs, the classes in focus over each other."""
-    uids = _uids(run, runs)
+    uids = chosen_runs(run, runs)
     curves = [classes.read(rooms, uid, split, by, from_, to, points, width, output, label) for uid in uids]
     chosen = chosen_classes(focus, len(curves[0].class_names), "focus")
     if runs is None:
         return Json(classes_figure(curves[0], metric=metric, focus=chosen, theme=theme), headers=fresh)
     if any(one.class_names != curves[0].class_names for one in curves):
         raise InvalidError("other_classes", "The runs do not have the same classes in the same order", "runs")
-    named = list(zip(_names(rooms, uids), curves, strict=True))
+    named = list(zip(names_of(rooms, uids), curves, strict=True))
     return Json(classes_overlay_figure(named, metric=metric, focus=chosen, theme=theme), headers=fresh)
 
 
@@ -149,7 +149,7 @@ def compare_route(
     if len(uids) != 2:
         raise InvalidError("two_runs_needed", "A difference is of two runs; name two ids with a comma between", "runs")
     first, second = compare.pair(rooms, uids, split, from_, to, epoch, output, label)
-    name_a, name_b = _names(rooms, uids)
+    name_a, name_b = names_of(rooms, uids)
     return Json(compare_figure((name_a, first), (name_b, second), normalise=normalise, theme=theme), headers=fresh)
 
 
@@ -176,8 +176,8 @@ def series_route(
     splits = split.split(",")
     if unknown := [name for name in splits if name not in SPLITS]:
         raise InvalidError("unknown_split", f"{unknown[0]!r} is no split; they are {', '.join(SPLITS)}", "split")
-    uids = _uids(run, runs)
-    names = _names(rooms, uids) if runs is not None else [""]
+    uids = chosen_runs(run, runs)
+    names = names_of(rooms, uids) if runs is not None else [""]
     wanted = [name for name in keys.split(",") if name]
     drawn = []
     for uid, name in zip(uids, names, strict=True):
@@ -205,13 +205,13 @@ def _epoch_steps(rooms: Rooms, uid: str) -> dict[int, int]:
     return {span["epoch"]: span["to"] - 1 for span in covered}
 
 
-def _uids(run: str | None, runs: str | None) -> list[str]:
+def chosen_runs(run: str | None, runs: str | None) -> list[str]:
     if (run is None) == (runs is None):
         raise InvalidError("run_needed", "Name one run with run=, or several with runs=", "run")
     return [run] if run is not None else compare.several(runs or "")
 
 
-def _names(rooms: Rooms, uids: list[str]) -> list[str]:
+def names_of(rooms: Rooms, uids: list[str]) -> list[str]:
     """The runs' names; where two are the same, the start of the id tells them apart."""
     with rooms.database.read() as connection:
         names = [str(stored_runs.get(connection, uid)["name"]) for uid in uids]

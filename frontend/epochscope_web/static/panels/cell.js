@@ -1,7 +1,6 @@
 // One cell of the matrix over time: how much of a class was taken for another, window by window.
 
 /** @import {Drawing, Figure, Loop, Run, View, Windows} from "../types.d.ts" */
-import * as api from "../api.js";
 import { Chart } from "./chart.js";
 import { h } from "./element.js";
 import { labelName, matrixNames, outputName } from "./matrix.js";
@@ -38,7 +37,7 @@ export function cell(loop) {
       const label = labelName(run, view);
       chart.title.textContent = [label, row === column ? `${from} recognised` : `${from} taken for ${to}`].filter(Boolean).join(", ");
       const query = { run: run.id, true: from, predicted: to, split: view.split, by: view.by, width: view.by === "batch" ? view.width : null, output: outputName(run, view), label, theme: loop.theme() };
-      chart.show(JSON.stringify(query), (signal) => api.figure("cell", query, signal), news, () => drawing(view, run));
+      chart.show("cell", query, news, () => drawing(view, run));
       const opened = `${row},${column}`;
       if (shown !== opened && shown !== "") element.scrollIntoView({ block: "nearest" });
       else if (shown === "") requestAnimationFrame(() => element.scrollIntoView({ block: "nearest" }));

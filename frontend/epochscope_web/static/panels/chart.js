@@ -1,14 +1,13 @@
 // One chart: its title, its one-sentence summary, the plot, and what is said while there is none.
 
-/** @import {Drawing, Figure} from "../types.d.ts" */
-import { ApiError } from "../api.js";
+/** @import {Drawing, Figure, FigureName, Query} from "../types.d.ts" */
+import { ApiError, figure } from "../api.js";
 import { draw, erase, mark } from "../draw.js";
 import { fill, h, say } from "./element.js";
+import { saving } from "./save.js";
 
 const RETRY_MS = 4000;
 let number = 0;
-
-/** @typedef {(signal: AbortSignal) => Promise<Figure>} Ask */
 
 /** Asks for its figure when it comes into sight, at most once at a time, and never draws an answer that is stale. */
 export class Chart {
@@ -20,7 +19,7 @@ export class Chart {
   #stale = false;
   #visible = false;
   #shown = false;
-  /** @type {{ key: string, ask: Ask, drawing: () => Drawing } | null} */
+  /** @type {{ name: FigureName, query: Query, drawing: () => Drawing } | null} */
   #wanted = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #retry;
@@ -38,11 +37,12 @@ export class Chart {
     this.tools = h("div", { class: "tools" });
     this.plot = h("div", { class: "plot", role: "img", "aria-labelledby": id, "aria-describedby": `${id}-says` });
     this.summary = h("p", { class: "unseen", id: `${id}-says` });
+    this.saving = saving(this.plot, () => this.title.textContent ?? "", () => this.summary.textContent ?? "");
     this.veil = h("div", { class: "veil skeleton", "aria-hidden": "true" });
     this.element = h(
       "figure",
       { class: `chart ${kind}`, role: "group", "aria-labelledby": id },
-      h("figcaption", {}, h("div", { class: "heading" }, this.title, this.note), this.tools),
+      h("figcaption", {}, h("div", { class: "heading" }, this.title, this.note), this.tools, this.saving.element),
       h("div", { class: "stage" }, this.plot, this.veil),
       this.summary,
     );
@@ -57,15 +57,16 @@ export class Chart {
   }
 
   /**
-   * Show what `ask` answers. `key` stands for what is asked: the same key again asks only where there are news, and
-   * then waits for an answer under way; another key makes that answer stale.
-   * @param {string} key
-   * @param {Ask} ask
+   * Show a figure. The same query again asks only where there are news, and then waits for an answer under way;
+   * another query makes that answer stale.
+   * @param {FigureName} name
+   * @param {Query} query
    * @param {boolean} news
    * @param {() => Drawing} [drawing]
    */
-  show(key, ask, news, drawing = () => ({})) {
-    this.#wanted = { key, ask, drawing };
+  show(name, query, news, drawing = () => ({})) {
+    const key = JSON.stringify([name, query]);
+    this.#wanted = { name, query, drawing };
     if (this.#key === key && !news) {
       if (this.#shown) mark(this.plot, drawing());
       return;
@@ -106,9 +107,10 @@ export class Chart {
     this.#stale = false;
     this.element.setAttribute("aria-busy", "true");
     try {
-      const figure = await wanted.ask(asked.signal);
+      const drawn = await figure(wanted.name, wanted.query, asked.signal);
       if (asked.signal.aborted) return;
-      await this.#draw(figure);
+      await this.#draw(drawn);
+      if (!drawn.layout.meta.empty) this.saving.of(wanted.name, wanted.query);
     } catch (error) {
       if (asked.signal.aborted) return;
       this.#fail(error);
@@ -152,6 +154,7 @@ export class Chart {
 
   /** @param {"empty" | "error"} kind @param {string} text */
   #cover(kind, text) {
+    this.saving.element.hidden = true;
     this.veil.className = `veil ${kind}`;
     this.veil.hidden = false;
     this.veil.removeAttribute("aria-hidden");

@@ -1,7 +1,6 @@
 // The curves of the classes, with the brush that chooses the window of the confusion matrix.
 
 /** @import {Drawing, Figure, Loop, Run, View, Windows} from "../types.d.ts" */
-import * as api from "../api.js";
 import { Chart } from "./chart.js";
 import { focusChoice } from "./focus.js";
 import { output, outputName } from "./matrix.js";
@@ -72,7 +71,7 @@ export function classes(loop) {
         output: outputName(of, now),
         theme: loop.theme(),
       };
-      chart.show(JSON.stringify(query), (signal) => api.figure("classes", query, signal), news, drawing);
+      chart.show("classes", query, news, drawing);
     },
     tell: (/** @type {string} */ text) => {
       focus.element.hidden = true;

@@ -147,10 +147,10 @@ export function comparePage(loop) {
     const named = outputName(runs[0] ?? null, view);
     const query = { runs: ids, split: view.split, metric: view.metric, by: view.by, focus: view.focus?.join(","), output: named, theme: loop.theme() };
     curves.note.textContent = view.by === "epoch" ? `${view.split}, epoch by epoch` : `${view.split}, 95 % bands`;
-    curves.show(JSON.stringify(query), (signal) => api.figure("classes", query, signal), news);
+    curves.show("classes", query, news);
     const matrices = { runs: view.runs.slice(0, 2).join(","), split: view.split, epoch: view.epoch, from: view.from, to: view.to, normalise: view.normalise, output: named, label: labelName(runs[0] ?? null, view), theme: loop.theme() };
     difference.note.textContent = `${view.split}, ${view.epoch ? `epoch ${view.epoch}` : "whole runs"}`;
-    difference.show(JSON.stringify(matrices), (signal) => api.figure("compare", matrices, signal), news);
+    difference.show("compare", matrices, news);
   }
 
   return {

@@ -1,5 +1,6 @@
-// Controls that change the view: a choice among few (segments), among many (a list), and the theme.
+// Controls: a choice among few (segments), among many (a list), and a sheet that opens below its word (a popover).
 
+/** @import {Child} from "./element.js" */
 import { fill, h } from "./element.js";
 
 let number = 0;
@@ -55,4 +56,29 @@ export function list(label, choose) {
       element.hidden = options.length < 2;
     },
   };
+}
+
+/**
+ * A sheet that opens below its word, and closes at Escape and at a press anywhere else.
+ * @param {string} word
+ * @param {...Child} content
+ */
+export function popover(word, ...content) {
+  const summary = h("summary", {}, word);
+  const element = h("details", { class: "popover" }, summary, h("div", { class: "sheet" }, ...content));
+  const elsewhere = (/** @type {Event} */ event) => {
+    if (!element.contains(/** @type {Node} */ (event.target))) element.open = false;
+  };
+  element.addEventListener("toggle", () => {
+    if (element.open) document.addEventListener("pointerdown", elsewhere);
+    else document.removeEventListener("pointerdown", elsewhere);
+  });
+  element.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") close();
+  });
+  function close() {
+    element.open = false;
+    summary.focus();
+  }
+  return { element, close };
 }

@@ -1,6 +1,7 @@
 // Which classes are in focus: chips in the colours of their curves, and a list to choose from.
 
 /** @import {InFocus} from "../types.d.ts" */
+import { popover } from "./controls.js";
 import { fill, h } from "./element.js";
 import { measure } from "./words.js";
 
@@ -15,9 +16,8 @@ export function focusChoice(choose, auto = "worst three") {
   const filter = h("input", { type: "search", placeholder: "Find a class", "aria-label": "Find a class", oninput: () => offer() });
   const options = h("div", { class: "options" });
   const reset = h("button", { type: "button", class: "quiet", onclick: () => choose(null) }, `Back to the ${auto}`);
-  const summary = h("summary", {}, "Choose classes");
-  const popover = h("details", { class: "popover" }, summary, h("div", { class: "sheet" }, filter, options, reset));
-  const element = h("div", { class: "focus" }, chips, popover);
+  const { element: sheet } = popover("Choose classes", filter, options, reset);
+  const element = h("div", { class: "focus" }, chips, sheet);
   /** @type {string[]} */
   let names = [];
   /** @type {number[] | null} */
@@ -25,15 +25,7 @@ export function focusChoice(choose, auto = "worst three") {
   /** @type {number[]} */
   let drawn = [];
 
-  document.addEventListener("pointerdown", (event) => {
-    if (popover.open && !popover.contains(/** @type {Node} */ (event.target))) popover.open = false;
-  });
-  popover.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    popover.open = false;
-    summary.focus();
-  });
-  popover.addEventListener("toggle", () => popover.open && offer());
+  sheet.addEventListener("toggle", () => sheet.open && offer());
 
   /** @param {number} index @param {boolean} on */
   function set(index, on) {
@@ -84,7 +76,7 @@ export function focusChoice(choose, auto = "worst three") {
           );
         }),
       );
-      if (popover.open) offer();
+      if (sheet.open) offer();
     },
   };
 }

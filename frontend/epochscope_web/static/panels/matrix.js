@@ -104,7 +104,7 @@ export function matrix(loop) {
       run = of;
       normalise.set(now.normalise);
       const asking = { run: of.id, ...query(), normalise: now.normalise, theme: loop.theme() };
-      chart.show(JSON.stringify(asking), (signal) => api.figure("confusion", asking, signal), news, () => ({
+      chart.show("confusion", asking, news, () => ({
         cell: now.cell,
         onCell: (row, column) => follow(row, column, labelIndex(of, now)),
       }));

@@ -1,7 +1,6 @@
 // Loss, one chosen metric and the learning rate: three small charts, for one run or several over each other.
 
 /** @import {By, Loop, Run, View} from "../types.d.ts" */
-import * as api from "../api.js";
 import { Chart } from "./chart.js";
 import { list } from "./controls.js";
 import { h } from "./element.js";
@@ -44,7 +43,7 @@ export function scalars(loop) {
           smooth: view.by === "batch" && name !== rates[0] ? view.smooth : 0,
           theme: loop.theme(),
         };
-        chart.show(JSON.stringify(query), (signal) => api.figure("series", query, signal), news, () => ({ legend: runs.length === 1 }));
+        chart.show("series", query, news, () => ({ legend: runs.length === 1 }));
         chart.note.textContent = runs.length > 1 && splits !== "train" ? "solid train, dashed val" : "";
       };
       show(loss, there.has("loss") ? "loss" : undefined, "No loss recorded yet.");

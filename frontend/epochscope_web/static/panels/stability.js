@@ -1,7 +1,6 @@
 // Is training stable? Rows of ink for the classes that fell furthest, and the changes that noise does not explain.
 
 /** @import {Drawing, Figure, ListedChange, Loop, Run, Steadiness, View, Windows} from "../types.d.ts" */
-import * as api from "../api.js";
 import { Chart } from "./chart.js";
 import { segments } from "./controls.js";
 import { fill, h } from "./element.js";
@@ -139,7 +138,7 @@ export function stability(loop) {
         output: outputName(of, now),
         theme: loop.theme(),
       };
-      chart.show(JSON.stringify(query), (signal) => api.figure("stability", query, signal), news, drawing);
+      chart.show("stability", query, news, drawing);
     },
     /** @param {string} text */
     tell(text) {

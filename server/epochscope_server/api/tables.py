@@ -1,0 +1,250 @@
+"""The rows behind a figure as CSV, to take away: asked with the same query as the figure, and exact.
+
+One row a class and window, a class, a change, a bucket; of a confusion matrix the matrix itself. Counts are whole,
+rates stand beside them with their 95 % interval, and what is unknown is an empty field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from epochscope_server.analysis.compare import METRICS, scores
+from epochscope_server.analysis.curves import ClassCurves
+from epochscope_server.analysis.series import SeriesPoints
+from epochscope_server.api import cell, classes, compare, confusion, series, stability
+from epochscope_server.api.answer import ERRORS
+from epochscope_server.api.cell import ClassName
+from epochscope_server.api.classes import By, Points, Width
+from epochscope_server.api.figures import SPLITS, OneRun, Runs, chosen_runs, names_of
+from epochscope_server.api.fresh import FreshFigure
+from epochscope_server.api.rooms import EpochNumber, From, InRooms, LabelName, OutputName, Split, To
+from epochscope_server.api.series import SeriesBy, Smooth
+from epochscope_server.api.sheet import Csv, Row
+from epochscope_server.api.stability_answer import answered
+from epochscope_server.errors import InvalidError, NotFoundError
+from epochscope_server.nonfinite import said
+
+router = APIRouter(prefix="/tables", tags=["tables"], responses=ERRORS)
+
+RunOf = Annotated[str, Query(description="a run's id")]
+RATE = ("value", "low", "high")
+
+
+@router.get("/classes", response_class=Csv)
+def classes_table(
+    rooms: InRooms,
+    fresh: FreshFigure,
+    run: OneRun = None,
+    runs: Runs = None,
+    split: Split = "train",
+    by: By = "batch",
+    from_: From = None,
+    to: To = None,
+    points: Points = None,
+    width: Width = None,
+    output: OutputName = None,
+    label: LabelName = None,
+) -> Csv:
+    """Support, hits and misses of each class in each window, and recall, precision and F1 with their intervals."""
+    uids = chosen_runs(run, runs)
+    curves = [classes.read(rooms, uid, split, by, from_, to, points, width, output, label) for uid in uids]
+    names = names_of(rooms, uids)
+    header = ["run", "split", "class", "from", "to", "epoch", "support", "tp", "fp", "fn"]
+    header += [name if part == "value" else f"{name}_{part}" for name in METRICS for part in RATE]
+    rows = chain.from_iterable(_of_classes(name, one) for name, one in zip(names, curves, strict=True))
+    return Csv(f"{names[0]} classes {split}", header, rows, fresh)
+
+
+@router.get("/confusion", response_class=Csv)
+def confusion_table(
+    rooms: InRooms,
+    fresh: FreshFigure,
+    run: RunOf,
+    split: Split = "train",
+    from_: From = None,
+    to: To = None,
+    epoch: EpochNumber = None,
+    output: OutputName = None,
+    label: LabelName = None,
+) -> Csv:
+    """The counts of a window as a matrix: a row for each true class, a column for each predicted one."""
+    found = confusion.read(rooms, run, split, from_, to, epoch, output, label)
+    (name,) = names_of(rooms, [run])
+    rows = ([true, *counts.tolist()] for true, counts in zip(found.class_names, found.counts, strict=True))
+    title = f"{name} confusion {split} {found.start}-{found.stop - 1}"
+    return Csv(title, ["true class", *found.class_names], rows, fresh)
+
+
+@router.get("/cell", response_class=Csv)
+def cell_table(
+    rooms: InRooms,
+    fresh: FreshFigure,
+    run: RunOf,
+    true: ClassName,
+    predicted: ClassName,
+    split: Split = "train",
+    by: By = "batch",
+    from_: From = None,
+    to: To = None,
+    points: Points = None,
+    width: Width = None,
+    output: OutputName = None,
+    label: LabelName = None,
+) -> Csv:
+    """How often one class was taken for another in each window, and which share of it that is."""
+    (found,) = cell.read(rooms, run, [(true, predicted)], split, by, from_, to, points, width, output, label)
+    (name,) = names_of(rooms, [run])
+    epochs = found.epoch.tolist() if found.epoch is not None else [None] * len(found.start)
+    columns = [found.start.tolist(), found.stop.tolist(), epochs, found.count.tolist(), found.support.tolist()]
+    columns += [getattr(found.rate, part).tolist() for part in RATE]
+    rows = ([name, split, found.true, found.predicted, *row] for row in zip(*columns, strict=True))
+    header = ["run", "split", "true", "predicted", "from", "to", "epoch", "count", "support", "share", "low", "high"]
+    return Csv(f"{name} {found.true} taken for {found.predicted} {split}", header, rows, fresh)
+
+
+@router.get("/series", response_class=Csv)
+def series_table(
+    rooms: InRooms,
+    fresh: FreshFigure,
+    keys: Annotated[str, Query(description="names with commas between")],
+    run: OneRun = None,
+    runs: Runs = None,
+    split: Annotated[str, Query(description="train, val, test, or several with commas between")] = "train",
+    by: SeriesBy = "batch",
+    from_: From = None,
+    to: To = None,
+    points: Annotated[int | None, Query(ge=1, le=100_000, description="left out: every point")] = None,
+    smooth: Smooth = 0.0,
+) -> Csv:
+    """Every point of the series, or buckets of them with mean, least and greatest; NaN and ±Infinity by name.
+
+    What a split has not by batch is given by epoch.
+    """
+    wanted, splits = [key for key in keys.split(",") if key], split.split(",")
+    if unknown := [name for name in splits if name not in SPLITS]:
+        raise InvalidError("unknown_split", f"{unknown[0]!r} is no split; they are {', '.join(SPLITS)}", "split")
+    uids = chosen_runs(run, runs)
+    names = names_of(rooms, uids)
+    found: list[tuple[str, SeriesPoints]] = []
+    for name, uid in zip(names, uids, strict=True):
+        for one, key in ((one, key) for one in splits for key in wanted):
+            for way in dict.fromkeys((by, "epoch")):
+                try:
+                    read = series.read(rooms, uid, one, [key], way, from_, to, points, smooth)
+                except NotFoundError as error:
+                    if error.code != "unknown_series":
+                        raise
+                    continue
+                found += [(name, points_of) for points_of in read]
+                break
+    header = ["run", "key", "split", "by", "step", "n", "value", "min", "max", "nonfinite"]
+    rows = chain.from_iterable(_of_series(name, one) for name, one in found)
+    return Csv(f"{names[0]} {' '.join(wanted)}", header, rows, fresh)
+
+
+@router.get("/stability", response_class=Csv)
+def stability_table(
+    run: RunOf,
+    rooms: InRooms,
+    fresh: FreshFigure,
+    split: Split = "train",
+    from_: From = None,
+    to: To = None,
+    output: OutputName = None,
+    label: LabelName = None,
+) -> Csv:
+    """Each class's recall, instability, certified drop and forgetting; `/stability.html` explains them."""
+    told = stability.read(rooms, run, split, from_, to, output, label, explain=False)
+    (name,) = names_of(rooms, [run])
+    header = ["run", "split", "class", "support", "recall", "recall_low", "recall_high", "instability", "null_low"]
+    header += ["null_high", "verdict", "certified_drop", "drop_from", "drop_to", "recovered_at", "forgetting"]
+    header += ["learnt_at", "changes"]
+    rows = (
+        [
+            name, split, one["class_name"], one["support"], *(one["recall"][part] for part in RATE),
+            *(one["instability"][part] for part in (*RATE, "verdict")),
+            *(one["certified_drop"][part] for part in ("value", "from", "to", "back")),
+            one["forgetting"], one["learnt_at"], len(one["changes"]),
+        ]
+        for one in answered(told.found, told.averages, told.alarms)["classes"]
+    )  # fmt: skip
+    return Csv(f"{name} stability {split}", header, rows, fresh)
+
+
+@router.get("/changes", response_class=Csv)
+def changes_table(
+    run: RunOf,
+    rooms: InRooms,
+    fresh: FreshFigure,
+    split: Split = "train",
+    from_: From = None,
+    to: To = None,
+    output: OutputName = None,
+    label: LabelName = None,
+) -> Csv:
+    """Every change of a class's recall that noise does not explain: when, from what to what, and what was near it."""
+    told = stability.read(rooms, run, split, from_, to, output, label)
+    (name,) = names_of(rooms, [run])
+    header = ["run", "split", "class", "kind", "direction", "from", "to", "at", "before", "before_low", "before_high"]
+    header += ["after", "after_low", "after_high", "taken_for", "near"]
+    rows = (
+        [
+            name, split, one["class_name"],
+            *(change[part] for part in ("kind", "direction", "from", "to", "at")),
+            *(change[side][part] for side in ("before", "after") for part in RATE),
+            change["taken_for"], "; ".join(event["says"] for event in change["near"]),
+        ]
+        for one in answered(told.found, told.averages, told.alarms)["classes"]
+        for change in one["changes"]
+    )  # fmt: skip
+    return Csv(f"{name} changes {split}", header, rows, fresh)
+
+
+@router.get("/compare", response_class=Csv)
+def compare_table(
+    rooms: InRooms,
+    fresh: FreshFigure,
+    runs: compare.TwoRuns,
+    split: Split = "val",
+    from_: From = None,
+    to: To = None,
+    epoch: EpochNumber = None,
+    output: OutputName = None,
+    label: LabelName = None,
+) -> Csv:
+    """Each class's recall, precision and F1 in two runs, and their difference, second minus first."""
+    uids = compare.several(runs)
+    if len(uids) != 2:
+        raise InvalidError("two_runs_needed", "A difference is of two runs; name two ids with a comma between", "runs")
+    first, second = compare.pair(rooms, uids, split, from_, to, epoch, output, label)
+    differences = {name: compare.told(scores(first.counts, name), scores(second.counts, name)) for name in METRICS}
+    header = ["split", "class", "metric", *names_of(rooms, uids), "difference", "low", "high", "p", "q", "real"]
+    rows = (
+        [
+            split, class_name, metric, one["first"]["value"], one["second"]["value"],
+            *(one["difference"][part] for part in RATE), one["p"], one["q"], one["real"],
+        ]
+        for metric, listed in differences.items()
+        for class_name, one in zip(first.class_names, listed, strict=True)
+    )  # fmt: skip
+    return Csv(f"compared {split}", header, rows, fresh)
+
+
+def _of_classes(name: str, curves: ClassCurves) -> Iterator[Row]:
+    epochs = curves.epoch.tolist() if curves.epoch is not None else [None] * len(curves.start)
+    windows = [curves.start.tolist(), curves.stop.tolist(), epochs]
+    numbers = [curves.support, curves.tp, curves.fp, curves.fn]
+    numbers += [getattr(curves.rate(metric), part) for metric in METRICS for part in RATE]
+    for index, class_name in enumerate(curves.class_names):
+        for row in zip(*windows, *(column[index].tolist() for column in numbers), strict=True):
+            yield [name, curves.split, class_name, *row]
+
+
+def _of_series(name: str, points: SeriesPoints) -> Iterator[Row]:
+    columns = (points.step, points.n, points.value, points.low, points.high, points.nonfinite)
+    for step, n, value, low, high, nonfinite in zip(*(column.tolist() for column in columns), strict=True):
+        yield [name, points.key, points.split, points.by, step, n, said(value), low, high, nonfinite]
