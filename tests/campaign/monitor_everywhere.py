@@ -1,7 +1,7 @@
 """A pytest plugin: adds a Monitor to every ``fit()`` and ``evaluate()`` of any tests, and writes down their outcomes.
 
 Loaded by ``keras_own_tests.py`` into runs of Keras's own tests. The Monitor tells its news to a port at which nobody
-listens, into a folder of its own.
+listens; what waits for it lies beside the outcomes, and goes with them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import functools
 import inspect
 import json
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -33,19 +32,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requires_trainable_backend: every backend here is one")
     if config.getoption("--monitor") != "none":
-        _watch(config.getoption("--monitor"), config.getoption("--plain-history"))
+        spool = config.getoption("--outcomes").absolute().parent / "spool"
+        _watch(config.getoption("--monitor"), config.getoption("--plain-history"), spool)
 
 
-def _watch(place: str, plain_history: bool) -> None:
+def _watch(place: str, plain_history: bool, spool: Path) -> None:
     import keras
 
-    spool = tempfile.mkdtemp(prefix="epochscope-campaign-")
     for name in ("fit", "evaluate"):
         owner = next(each for each in keras.Model.__mro__ if name in vars(each))
         setattr(owner, name, _with_monitor(vars(owner)[name], place, plain_history, spool))
 
 
-def _with_monitor(original: Callable[..., Any], place: str, plain_history: bool, spool: str) -> Callable[..., Any]:
+def _with_monitor(original: Callable[..., Any], place: str, plain_history: bool, spool: Path) -> Callable[..., Any]:
     import keras
     from epochscope.keras import Monitor
 
