@@ -10,11 +10,15 @@ a commit that was synced to disk. A flush holds ``VALUES`` values: 10 series, 50
 Beside it, in this same run and on the same disk: a table with a row for each value and one for the latest value of each
 series, the shape in which MLflow keeps metrics. It is written by SQLAlchemy in one process, a transaction for each
 flush and without any HTTP, so it is flattered.
+
+And what sealing does to an acknowledgement: flushes that come at a steady pace, 64 batches of 128 samples and 1,000
+classes each, stored with and without the sealer beside them, in this process and without HTTP.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -25,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +41,10 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 import sqlalchemy as sa
 from epochscope import wire
+from epochscope_server.store import log
+from epochscope_server.store.database import Database
+from epochscope_server.store.sealer import Sealer
+from epochscope_server.store.writer import Writer
 
 SERIES, STEPS = 10, 50
 VALUES = SERIES * STEPS
@@ -268,6 +277,77 @@ def row_per_value(name: str, folder: Path, database: str | None, runs: int, seco
     )  # fmt: skip
 
 
+def emptied(database: str) -> None:
+    """What was measured is not there for what is measured next."""
+    engine = sa.create_engine(sa.make_url(database).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sa.text("CREATE SCHEMA public"))
+    engine.dispose()
+
+
+class Timed(Writer):
+    """A writer that notes how long each commit of a job took, by the clock: a flush that comes then waits for it."""
+
+    def __init__(self, database: Database) -> None:
+        self.jobs_ms: list[float] = []
+        super().__init__(database)
+
+    def _run(self, job: Any) -> None:
+        began = time.perf_counter()
+        super()._run(job)
+        self.jobs_ms.append((time.perf_counter() - began) * 1000)
+
+
+def counted(run: str, seq: int, rng: np.random.Generator) -> log.Posted:
+    """A flush with the counts of 64 batches of 128 samples, 1,000 classes, six of ten right."""
+    steps = np.arange((seq - 1) * 64, seq * 64) + 1
+    true = rng.integers(0, 1000, (64, 128))
+    predicted = np.where(rng.random(true.shape) < 0.6, true, rng.integers(0, 1000, true.shape))
+    key, count = np.unique((np.arange(64)[:, None] * 1000 + true) * 1000 + predicted, return_counts=True)
+    cells = np.bincount(key // 1_000_000, minlength=64)
+    counts = wire.ConfusionColumns.of("output", "train", steps, cells, key // 1000 % 1000, key % 1000, count)
+    info = None
+    if seq == 1:
+        names = tuple(f"class {number}" for number in range(1000))
+        info = wire.RunInfo("ingest", run, 1_700_000_000_000, outputs=[wire.Output("output", names)])
+    flush = wire.Flush(wire.VERSION, run, "stream00", seq, 1_700_000_000_000, info, [], [counts])
+    content = wire.encode(flush)
+    return log.Posted(wire.decode(content), content, zlib.crc32(content), 1_700_000_000_000)
+
+
+async def delays(folder: Path, database: str | None, seals: bool, pace: float, seconds: float) -> str:
+    """A row of the table of delays: ``pace`` flushes a second of eight runs, for so many seconds."""
+    rng = np.random.default_rng(0)
+    posts = [counted(f"run{number % 8:08d}", number // 8 + 1, rng) for number in range(int(pace * seconds))]
+    store = Database(folder, database)
+    writer = Timed(store)
+    sealer = Sealer(store, writer) if seals else None
+    took: list[float] = []
+
+    async def post(one: log.Posted) -> None:
+        began = time.perf_counter()
+        stored = await writer.append(one)
+        took.append((time.perf_counter() - began) * 1000)
+        if sealer is not None:
+            sealer.heard(stored.run_id, len(one.body), False)
+
+    sent: set[asyncio.Task[None]] = set()
+    began = time.perf_counter()
+    for number, one in enumerate(posts):
+        await asyncio.sleep(began + number / pace - time.perf_counter())
+        sent.add(asyncio.create_task(post(one)))
+    await asyncio.gather(*sent)
+    if sealer is not None:
+        sealer.close()
+    writer.close()
+    store.close()
+    jobs = writer.jobs_ms or [0.0]
+    told = (*np.percentile(took, (50, 99)), max(took), *np.percentile(jobs, (50, 99)), max(jobs))
+    kind = ("PostgreSQL" if database else "SQLite") + (", with sealing" if seals else ", without")
+    return f"| {kind} | {pace:.0f} | " + " | ".join(f"{one:.1f}" for one in told) + f" | {len(writer.jobs_ms)} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
@@ -275,10 +355,12 @@ def main() -> None:
         "  python benchmarks/ingest.py --connections 1 8 64 --database postgresql://scope@localhost/empty",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 64], help="each is a run and a training")
+    parser.add_argument("--connections", type=int, nargs="*", default=[1, 8, 64], help="each is a run and a training")
     parser.add_argument("--processes", type=int, default=2, help="of the clients (default: 2)")
     parser.add_argument("--flushes", type=int, default=25_000, help="of a case, all connections together")
     parser.add_argument("--rows-seconds", type=float, default=10.0, help="for the row-per-value table; 0 leaves it out")
+    parser.add_argument("--delay-seconds", type=float, default=10.0, help="of each row of delays; 0 leaves them out")
+    parser.add_argument("--pace", type=float, default=40.0, help="flushes a second for the delays (default: 40)")
     parser.add_argument("--folder", type=Path, help="on the disk to be measured (default: a temporary one)")
     parser.add_argument("--database", help="measure an empty PostgreSQL database, too")
     parser.add_argument("--no-sqlite", action="store_true", help="PostgreSQL alone")
@@ -292,15 +374,29 @@ def main() -> None:
             with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
                 name = f"{kind}, {connections} connection{'s' * (connections > 1)}"
                 measured.append(over_http(name, Path(folder), database, connections, processes, count))
+            if database is not None:
+                emptied(database)
         if chosen.rows_seconds:
             with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
                 name = f"{kind}, a row a value, no HTTP"
                 measured.append(row_per_value(name, Path(folder), database, 64, chosen.rows_seconds))
-    print("\n| case | flushes/s | values/s | p50 ms | p99 ms | service CPU µs/flush | bytes/value |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    if measured:
+        print("\n| case | flushes/s | values/s | p50 ms | p99 ms | service CPU µs/flush | bytes/value |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for one in measured:
         speed = f"{one.flushes_s:,.0f} | {one.flushes_s * VALUES:,.0f} | {one.p50_ms:.1f} | {one.p99_ms:.1f}"
-        print(f"| {one.name} | {speed} | {one.cpu_us:,.0f} | {one.stored:.1f} |")
+        cpu = "" if one.cpu_us is None else f"{one.cpu_us:,.0f}"
+        print(f"| {one.name} | {speed} | {cpu} | {one.stored:.1f} |")
+    if chosen.delay_seconds:
+        print("\n| delays | flushes/s | ack p50 ms | p99 | longest | seal's commit p50 ms | p99 | longest | commits |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+        for database in [*([] if chosen.no_sqlite else [None]), *([chosen.database] if chosen.database else [])]:
+            for seals in (False, True):
+                with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
+                    line = delays(Path(folder), database, seals, chosen.pace, chosen.delay_seconds)
+                    print(asyncio.run(line), flush=True)
+                if database is not None:
+                    emptied(database)
 
 
 if __name__ == "__main__":

@@ -128,11 +128,16 @@ class Window:
     def matrix(self) -> Whole:
         """The exact matrix, int64 [classes, classes]: for up to some thousand classes."""
         classes = self.source.classes
-        found = np.zeros((classes, classes), np.int64)
+        found: Whole | None = None
         for part in self.parts:
             nodes, leaves = _opened(part)
             summed_up = total.dense(part.pyramid.classes, nodes, leaves, part.start, part.stop)
+            if found is None and len(summed_up) == classes:  # nearly always: a matrix of 1,000 classes is 8 MB
+                found = summed_up
+                continue
+            found = np.zeros((classes, classes), np.int64) if found is None else found
             found[: part.pyramid.classes, : part.pyramid.classes] += summed_up
+        found = np.zeros((classes, classes), np.int64) if found is None else found
         waiting = self.source.waiting(self.start, self.stop)
         more = node.of_cells(waiting, classes)
         found.reshape(-1)[more.cell] += more.count
