@@ -21,7 +21,7 @@ from epochscope.console import say as say
 from epochscope.pauses import Pauses
 from epochscope.recording import Contents, Recording
 from epochscope.sender import Delivery, State
-from epochscope.spool import DROPPED, LOST, THINNED, Spool
+from epochscope.spool import Spool
 
 GATHER_S = 1.0
 HEARTBEAT_S = 5.0
@@ -202,9 +202,12 @@ class Flusher:
             self._stalled_s = 0.0
             self._keep(contents)
         self._stalled_s = float(round(self._pauses.look()))
+        if (now_missing := self._missing()).keys() - self._spool.meta.missing.keys():
+            self._spool.meta.missing = now_missing  # for whoever sends it, should we die
+            self._spool.keep_meta()
         quiet = not len(self._spool) and time.monotonic() - self._sent_at >= HEARTBEAT_S
         # What is missing is told when all the rest has arrived; at the end it goes with the end.
-        missing = not len(self._spool) and self._missing() != self._told_missing
+        missing = not len(self._spool) and now_missing != self._told_missing
         if self._owed != Contents() or ((quiet or missing) and not self._ended):
             self._keep(Contents())
 
@@ -221,12 +224,10 @@ class Flusher:
 
     def _missing(self) -> dict[str, str]:
         """What did not reach the service and never will, as entries of the run's environment."""
-        counts = {
-            LOST: self._spool.lost,
-            THINNED: self._spool.thinned,
-            DROPPED: self._dropped + self.recording.dropped,
-        }
-        return {name: f"{count:,}" for name, count in counts.items() if count}
+        if self._spool.words_refused:  # such a word would be refused, too, and be counted, and so on
+            return {}
+        dropped = self._dropped + self.recording.dropped
+        return self._spool.missing() | ({wire.DROPPED: f"{dropped:,}"} if dropped else {})
 
     def _keep(self, contents: Contents) -> None:
         """Spools one flush. Where there is no room its numbers by batch are dropped, never the rest."""

@@ -73,7 +73,7 @@ class Folder:
         Raises:
             OSError: it can't be read.
         """
-        lock = files.locked(path / "lock", create=False)
+        lock = files.locked(path / "lock", create=(path / "meta.json").exists())
         if lock is None:
             return None
         found = cls(path)

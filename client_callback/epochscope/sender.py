@@ -207,13 +207,14 @@ class Delivery:
 
     def _set_aside(self, body: bytes, reply: Reply) -> bool:
         """A flush the service will never take. Its number must not be missing, so a thinner one takes it."""
-        for thinner in bare(body):
+        for words, thinner in zip((True, False), bare(body), strict=True):
             try:
                 second = self._post(thinner)
             except (OSError, http.client.HTTPException) as error:
                 self._away(error)
                 return False
             if second.status == 200:
+                self.spool.words_refused |= not words
                 self.spool.set_aside(body, reply.message)
                 self._say(
                     f"the service refused an update: {reply.message}; it lies in {self.spool.folder / 'rejected'}"

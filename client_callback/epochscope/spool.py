@@ -30,8 +30,6 @@ DISK_LIMIT = 1024**3  # bytes of one stream
 MEMORY_LIMIT = 16 * 1024**2  # bytes kept while the folder can't be written
 FREE_SHARE, FREE_BYTES = 0.05, 1024**3  # of the disk, the smaller of the two is left to others
 SYNC_S = 1.0
-# Entries of a run's environment that tell the service what is missing.
-LOST, THINNED, DROPPED = "updates lost to damage", "values thinned", "values dropped"
 _TRY_DISK_AGAIN_S = 30.0
 
 P = ParamSpec("P")
@@ -52,6 +50,7 @@ class Meta(msgspec.Struct, omit_defaults=True):
     info: wire.RunInfo | None = None  # the latest said of the run
     base: int = 0
     begins: wire.RunInfo | None = None
+    missing: dict[str, str] = msgspec.field(default_factory=dict)  # what its process knew to be gone, as it tells it
 
 
 def new_id() -> str:
@@ -95,6 +94,7 @@ class Spool:
         self.next_seq = 1
         self.rejected = 0
         self.thinned = 0  # values by batch that are gone, because the disk was full
+        self.words_refused = False  # the service takes no word about the run
         self.trouble: OSError | None = None  # why the folder can't be written, while it can't
         self._folder: Folder | None = None
         self._memory: deque[tuple[int, bytes]] = deque()  # all newer than what lies on disk
@@ -135,6 +135,11 @@ class Spool:
         spool._on_disk = len(found)
         spool.next_seq = found.last + 1
         return spool
+
+    def missing(self) -> dict[str, str]:
+        """What did not reach the service and never will, as entries of the run's environment."""
+        counts = {wire.LOST: self.lost, wire.THINNED: self.thinned, wire.REFUSED: self.rejected}
+        return self.meta.missing | {name: f"{count:,}" for name, count in counts.items() if count}
 
     def __len__(self) -> int:
         return self._on_disk + len(self._memory)
@@ -232,8 +237,8 @@ class Spool:
             self.meta.base += head[0] - 1
         self.meta.stream = new_id()
         self.meta.begins = self.meta.info
-        if self.lost and self.meta.info is not None:
-            told = {**self.meta.info.environment, LOST: f"{self.lost:,}"}
+        if self.meta.info is not None:
+            told = {**self.meta.info.environment, **self.missing()}
             self.meta.begins = msgspec.structs.replace(self.meta.info, environment=told)
         self.keep_meta()
 
@@ -321,6 +326,6 @@ def _too_little(path: Path, total: int, size: int) -> str | None:
 
 
 def left_behind(root: Path) -> Iterator[Path]:
-    """The folders of all streams under ``root``, oldest first."""
-    folders = [path.parent for path in root.glob("*/*/meta.json")]
+    """The folders of all streams under ``root``, a spool or the folder of one run or stream in it, oldest first."""
+    folders = [path.parent for depth in ("", "*/", "*/*/") for path in root.glob(f"{depth}meta.json")]
     yield from sorted(folders, key=lambda folder: folder.stat().st_mtime)

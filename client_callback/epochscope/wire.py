@@ -33,6 +33,10 @@ MAX_BODY = 8 * 1024 * 1024  # bytes of one flush
 MAX_CLASSES = 100_000
 MAX_STEP = 2**53 - 1  # what a browser still counts exactly
 
+# Entries of a run's environment that say what of it will never arrive: how many, in digits with commas.
+LOST, THINNED, DROPPED = "updates lost to damage", "values thinned", "values dropped"
+REFUSED = "updates refused"
+
 Split = Literal["train", "val", "test"]
 By = Literal["batch", "epoch", "run"]
 EndStatus = Literal["finished", "failed", "interrupted", "terminated"]

@@ -56,6 +56,7 @@ export interface ListedRun {
   params: Record<string, unknown>;
   tags: string[];
   notes: string;
+  group: string;
   epochs: number | null;
   batches_per_epoch: number | null;
   capture: string;
@@ -91,10 +92,12 @@ export interface Run extends ListedRun {
   splits: Split[];
   series: Series[];
   spans: Span[];
+  attempts: { split: Split; attempt: number; from: number; to: number }[];
+  missing: Partial<Record<"lost" | "thinned" | "dropped" | "refused", number>>;
 }
 
 /** What a chart asks for: the name of a figure, and its query; what is null, undefined or "" is left out. */
-export type FigureName = "cell" | "classes" | "confusion" | "compare" | "series" | "stability";
+export type FigureName = "cell" | "classes" | "confusion" | "compare" | "series" | "stability" | "gap" | "groups";
 export type Query = Record<string, string | number | null | undefined>;
 
 export interface RunPage { runs: ListedRun[]; next: string | null; }
@@ -125,6 +128,9 @@ export interface ListedChange {
   near: string[];
 }
 
+/** Classes that move from block to block more than chance, in percentage points, and those seen too seldom to tell. */
+export interface Movement { unstable: { index: number; name: string; points: number }[]; thin: string[]; }
+
 /** What a figure says about itself: the windows behind its points, and what stands out in it. */
 export interface Meta {
   empty?: boolean;
@@ -143,6 +149,7 @@ export interface Meta {
   folded?: number;
   charts?: [number, number];
   changes?: ListedChange[];
+  movement?: Movement;
 }
 
 export interface Figure { data: object[]; layout: Record<string, unknown> & { meta: Meta }; }

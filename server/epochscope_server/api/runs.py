@@ -71,6 +71,10 @@ class OneRun(ListedRun):
     spans: list[dict[str, Any]]
     attempts: list[dict[str, Any]] = Field(description="who told which steps, of a run that went back to a checkpoint")
     environment: dict[str, str]
+    missing: dict[str, int] = Field(
+        description="what was recorded and will never be here: updates `lost` to damage on the disk of the training, "
+        "values by batch `thinned` where it was full, or `dropped` where memory was, too; updates `refused` here"
+    )
 
 
 class RunPage(BaseModel):
@@ -182,6 +186,7 @@ def _whole(uid: str, rooms: Rooms) -> dict[str, Any]:
             {**row, "tags": tags, "epoch": epoch, "summary": runs.summary(row["last"])}, alerted, rooms, now_ms()
         ),
         "environment": row["environment"],
+        "missing": runs.missing(row["environment"]),
         "splits": [split for split in ("train", "val", "test") if split in row["steps"]],
         "series": series,
         "spans": covered,

@@ -15,6 +15,7 @@ from epochscope_server.store.schema import deleted_run, run, run_tag, series, st
 
 SILENT_AFTER = 3  # promised flushes that did not come
 LOST_AFTER_MS = 60_000
+MISSING = {wire.LOST: "lost", wire.THINNED: "thinned", wire.DROPPED: "dropped", wire.REFUSED: "refused"}
 NUMBERING = 7_010_002  # an advisory lock on PostgreSQL: one service at a time gives numbers to its changes
 
 Row = dict[str, Any]
@@ -67,9 +68,11 @@ def restate(connection: sa.Connection, known: Row, info: wire.RunInfo) -> Row:
         outputs[output.name] = {"name": output.name, "class_names": list(output.class_names)}
         if output.labels:
             outputs[output.name]["labels"] = True
+    before = connection.scalar(sa.select(run.c.environment).where(run.c.id == known["id"])) or {}
+    gone = {name: text for name, text in before.items() if name in MISSING}
     values: dict[str, Any] = {
         "params": json_safe(info.params),
-        "environment": info.environment,
+        "environment": {**gone, **info.environment},  # what one stream has lost is gone, whatever another says
         "epochs": info.epochs,
         "batches_per_epoch": info.batches_per_epoch,
         "capture": info.capture,
@@ -89,6 +92,12 @@ def summary(last: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 _FOUND = sa.select(run).where(run.c.uid == sa.bindparam("of_uid"))
 _LOCKED = _FOUND.with_for_update()
+
+
+def missing(environment: Mapping[str, str]) -> dict[str, int]:
+    """What of a run will never arrive, by why, as its process has told it."""
+    told = {how: environment.get(name, "").replace(",", "") for name, how in MISSING.items()}
+    return {how: int(text) for how, text in told.items() if text.isascii() and text.isdigit()}
 
 
 def find(connection: sa.Connection, uid: str, *, lock: bool = False) -> Row | None:

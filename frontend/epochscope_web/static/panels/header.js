@@ -2,6 +2,7 @@
 
 /** @import {ListedRun, Run} from "../types.d.ts" */
 import { fill, h, say } from "./element.js";
+import { notices } from "./notices.js";
 import { count, duration, goesOn, isTraining, measure, moments, state, when } from "./words.js";
 
 /** The state of a run as a shape, a word and a colour. @param {ListedRun} run */
@@ -38,6 +39,7 @@ export function runHeader() {
   const bar = h("div", { class: "progress", "aria-hidden": "true" }, h("i"));
   const reason = h("p", { class: "reason", role: "status" });
   const capture = h("p", { class: "note" });
+  const noticed = notices();
   const params = h("details", { class: "params" }, h("summary", {}, "Parameters"), h("dl"));
   const element = h(
     "header",
@@ -46,6 +48,7 @@ export function runHeader() {
     facts,
     params,
     reason,
+    noticed.element,
     capture,
     bar,
   );
@@ -70,6 +73,7 @@ export function runHeader() {
     /** @type {HTMLElement} */ (bar.firstElementChild).style.width = `${100 * (done ?? 0)}%`;
     reason.hidden = !run.reason;
     say(reason, run.reason);
+    noticed.set(run);
     // The one line matters where something of the model could not be captured, or where there is no matrix at all.
     capture.hidden = !run.capture || (run.outputs.length > 0 && /^(all|everything)\b/i.test(run.capture));
     say(capture, `Captured: ${run.capture}`);
