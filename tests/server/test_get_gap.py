@@ -140,3 +140,17 @@ def test_two_runs_tell_which_classes_and_cells_really_differ(service: Service, s
     assert cell["difference"] == pytest.approx(cell["second"] / cell["of_second"] - cell["first"] / cell["of_first"])
     macro = answer["averages"]["macro_recall"]["difference"]
     assert macro["low"] < macro["value"] < macro["high"]
+
+
+def test_the_figures_show_what_the_answers_say(service: Service, told: Training, seeds: Any) -> None:
+    figure = service.get("/figures/gap", run=told.run, metric="recall")
+    assert (figure["layout"]["meta"]["from"], figure["layout"]["meta"]["to"]) == (381, 401)
+    assert figure["layout"]["meta"]["summary"].startswith("eel is better in training by")
+    assert service.ask("/figures/gap", params={"run": told.run, "epoch": 7}).status_code == 404
+    ids = {name: ",".join(run for run, *_ in group) for name, group in seeds.items()}
+    asked = {"first": ids["a"], "second": ids["b"], "epoch": 1, "first_name": "wide", "second_name": "deep"}
+    figure = service.get("/figures/groups", **asked)
+    assert [one["name"] for one in figure["data"]] == ["wide", "wide", "deep", "deep"]
+    assert figure["layout"]["meta"]["summary"].startswith("dog is better in deep than in wide by")
+    alone = service.get("/figures/groups", first=ids["a"], epoch=1)
+    assert "differs most between them" in alone["layout"]["meta"]["summary"]

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from epochscope_server.analysis.compare import METRICS, differ, scores
+from epochscope_server.analysis.confusion import Confusion
 from epochscope_server.analysis.gap import last_stretch, verdicts
 from epochscope_server.api import confusion
 from epochscope_server.api.answer import ERRORS, Json
@@ -57,24 +58,8 @@ def get_gap(
 
 
 def read(rooms: Rooms, uid: str, epoch: int | None, output: str | None, label: str | None) -> dict[str, Any]:
-    """The gap of run ``uid`` after ``epoch``, as the answer has it.
-
-    Raises:
-        NotFoundError: no epoch has been both trained and validated, or not this one.
-    """
-    with rooms.database.read() as connection:
-        covered = spans.of_run(connection, runs.get(connection, uid))
-    of = {split: {one["epoch"]: one for one in covered if one["split"] == split} for split in ("train", "val")}
-    both = sorted(number for number, one in of["val"].items() if number in of["train"] and one["to"] > one["from"])
-    if not both or epoch not in (None, *both):
-        there = ", ".join(map(str, both[-20:])) or "none yet"
-        raise NotFoundError("unknown_epoch", f"Epochs with training and validation: {there}", "epoch")
-    chosen = epoch or both[-1]
-    val = confusion.read(rooms, uid, "val", None, None, chosen, output, label)
-    start, stop = of["train"][chosen]["from"], of["train"][chosen]["to"]
-    seen = confusion.read(rooms, uid, "train", start, stop, None, output, label).counts.sum()
-    start, stop = last_stretch(start, stop, int(seen), int(val.counts.sum()))
-    train = confusion.read(rooms, uid, "train", start, stop, None, output, label)
+    """The gap of run ``uid`` after ``epoch``, as the answer has it; raises as ``matrices`` does."""
+    chosen, train, val = matrices(rooms, uid, epoch, output, label)
     by_metric = {}
     for metric in METRICS:
         a, b = scores(val.counts, metric), scores(train.counts, metric)
@@ -100,3 +85,27 @@ def read(rooms: Rooms, uid: str, epoch: int | None, output: str | None, label: s
             for index, name in enumerate(val.class_names)
         ],
     }
+
+
+def matrices(
+    rooms: Rooms, uid: str, epoch: int | None, output: str | None, label: str | None
+) -> tuple[int, Confusion, Confusion]:
+    """The epoch, the counts of its last training steps, and those of the validation pass after it.
+
+    Raises:
+        NotFoundError: no epoch has been both trained and validated, or not this one.
+    """
+    with rooms.database.read() as connection:
+        covered = spans.of_run(connection, runs.get(connection, uid))
+    of = {split: {one["epoch"]: one for one in covered if one["split"] == split} for split in ("train", "val")}
+    both = sorted(number for number, one in of["val"].items() if number in of["train"] and one["to"] > one["from"])
+    if not both or epoch not in (None, *both):
+        there = ", ".join(map(str, both[-20:])) or "none yet"
+        raise NotFoundError("unknown_epoch", f"Epochs with training and validation: {there}", "epoch")
+    chosen = epoch or both[-1]
+    val = confusion.read(rooms, uid, "val", None, None, chosen, output, label)
+    start, stop = of["train"][chosen]["from"], of["train"][chosen]["to"]
+    seen = confusion.read(rooms, uid, "train", start, stop, None, output, label).counts.sum()
+    start, stop = last_stretch(start, stop, int(seen), int(val.counts.sum()))
+    train = confusion.read(rooms, uid, "train", start, stop, None, output, label)
+    return chosen, train, val

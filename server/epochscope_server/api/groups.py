@@ -12,11 +12,11 @@ from epochscope_server.analysis.averages import averages
 from epochscope_server.analysis.compare import METRICS, REAL, scores
 from epochscope_server.analysis.confusion import Confusion
 from epochscope_server.analysis.groups import Difference, Group, differ, group
-from epochscope_server.analysis.rates import Rate
+from epochscope_server.analysis.rates import Numbers, Rate
 from epochscope_server.api import confusion
 from epochscope_server.api.answer import ERRORS, Json
 from epochscope_server.api.compare import OneRate
-from epochscope_server.api.rooms import EpochNumber, From, InRooms, LabelName, OutputName, Split, To
+from epochscope_server.api.rooms import EpochNumber, From, InRooms, LabelName, OutputName, Rooms, Split, To
 from epochscope_server.errors import InvalidError
 
 router = APIRouter(tags=["compare"], responses=ERRORS)
@@ -72,11 +72,8 @@ def get_groups(
 
     Explained at `/stability.html#runs-and-seeds`.
     """
-    uids = [_listed(first, "first"), _listed(second, "second") if second else []]
-    read = [[confusion.read(rooms, uid, split, from_, to, epoch, output, label) for uid in one] for one in uids]
+    uids, read = matrices(rooms, first, second, split, from_, to, epoch, output, label)
     names = read[0][0].class_names
-    if any(one.class_names != names for group_of in read for one in group_of):
-        raise InvalidError("other_classes", "The runs do not have the same classes in the same order", "second")
     by_metric = {metric: _told([_scored(group_of, metric) for group_of in read]) for metric in METRICS}
     by_average = _told([_averaged(group_of) for group_of in read])
     return Json(
@@ -93,6 +90,27 @@ def get_groups(
     )
 
 
+def matrices(
+    rooms: Rooms, first: str, second: str, split: str, start: int | None, stop: int | None, epoch: int | None,
+    output: str | None, label: str | None,
+) -> tuple[list[list[str]], list[list[Confusion]]]:  # fmt: skip
+    """The ids of the runs of both groups, and the counts of each; ``second`` may be empty.
+
+    Raises:
+        InvalidError: no runs are named, or they do not have the same classes.
+    """
+    uids = [_listed(first, "first"), _listed(second, "second") if second else []]
+    read = [[confusion.read(rooms, uid, split, start, stop, epoch, output, label) for uid in one] for one in uids]
+    if any(one.class_names != read[0][0].class_names for group_of in read for one in group_of):
+        raise InvalidError("other_classes", "The runs do not have the same classes in the same order", "second")
+    return uids, read
+
+
+def values(matrices: list[Confusion], metric: str) -> Numbers:
+    """A rate of each class in each run, float64 [R, N]."""
+    return np.stack([scores(one.counts, metric).rate.value for one in matrices])
+
+
 def _listed(uids: str, field: str) -> list[str]:
     found = list(dict.fromkeys(uid for uid in uids.split(",") if uid))
     if not 1 <= len(found) <= MOST:
@@ -101,7 +119,7 @@ def _listed(uids: str, field: str) -> list[str]:
 
 
 def _scored(matrices: list[Confusion], metric: str) -> Group | None:
-    return group(np.stack([scores(one.counts, metric).rate.value for one in matrices])) if matrices else None
+    return group(values(matrices, metric)) if matrices else None
 
 
 def _averaged(matrices: list[Confusion]) -> Group | None:

@@ -1,4 +1,4 @@
-"""The figures of stability: the raster of drops, and one small chart a class."""
+"""The figures of stability: the raster of drops, one small chart a class, training against validation, seeds."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
+from epochscope_server.analysis.compare import differ, scores
 from epochscope_server.analysis.drawdown import drawdown
-from epochscope_server.api import stability
+from epochscope_server.analysis.gap import verdicts
+from epochscope_server.analysis.groups import differ as differ_groups
+from epochscope_server.analysis.groups import group
+from epochscope_server.api import gap, groups, stability
 from epochscope_server.api.answer import ERRORS, Json
 from epochscope_server.api.figures import Figure, Metric, Theme
 from epochscope_server.api.fresh import FreshFigure
-from epochscope_server.api.rooms import From, InRooms, LabelName, OutputName, Split, To
+from epochscope_server.api.rooms import EpochNumber, From, InRooms, LabelName, OutputName, Split, To
+from epochscope_server.figures.gap import ROWS as GAP_ROWS
+from epochscope_server.figures.gap import gap_figure
+from epochscope_server.figures.groups import ROWS as GROUPS_ROWS
+from epochscope_server.figures.groups import groups_figure
 from epochscope_server.figures.multiples import multiples_figure
 from epochscope_server.figures.stability import ROWS, stability_figure
 
@@ -46,3 +54,54 @@ def stability_route(
         in_alarm = frozenset(alarm.index for alarm in told.alarms or ())
         figure = stability_figure(told.found, down, rows=rows, in_alarm=in_alarm, compact=compact, theme=theme)
     return Json(figure, headers=fresh)
+
+
+@router.get("/gap", response_model=Figure)
+def gap_route(
+    run: Annotated[str, Query(description="a run's id")],
+    rooms: InRooms,
+    fresh: FreshFigure,
+    epoch: gap.Epoch = None,
+    metric: Metric = "recall",
+    rows: Annotated[int, Query(ge=1, le=1000, description="of the classes, the greatest gap on top")] = GAP_ROWS,
+    theme: Theme = "light",
+    output: OutputName = None,
+    label: LabelName = None,
+) -> Json:
+    """Training minus validation at the same weights, class by class."""
+    chosen, train, val = gap.matrices(rooms, run, epoch, output, label)
+    a, b = scores(val.counts, metric), scores(train.counts, metric)
+    found = differ(a, b)
+    figure = gap_figure(
+        val.class_names, b.rate, a.rate, found.difference, verdicts(found), epoch=chosen,
+        steps=(train.start, train.stop), metric=metric, rows=rows, theme=theme,
+    )  # fmt: skip
+    return Json(figure, headers=fresh)
+
+
+@router.get("/groups", response_model=Figure)
+def groups_route(
+    rooms: InRooms,
+    first: Annotated[str, groups.Seeds],
+    second: Annotated[str, groups.Seeds] = "",
+    first_name: Annotated[str, Query(description="what the first group is called", max_length=256)] = "These runs",
+    second_name: Annotated[str, Query(max_length=256)] = "The others",
+    split: Split = "val",
+    from_: From = None,
+    to: To = None,
+    epoch: EpochNumber = None,
+    metric: Metric = "f1",
+    rows: Annotated[int, Query(ge=1, le=1000)] = GROUPS_ROWS,
+    theme: Theme = "light",
+    output: OutputName = None,
+    label: LabelName = None,
+) -> Json:
+    """Runs that differ by their seed as one: mean, interval and spread of each class, and where two groups differ."""
+    _, read = groups.matrices(rooms, first, second, split, from_, to, epoch, output, label)
+    named = []
+    for name, matrices in zip((first_name, second_name), read, strict=True):
+        if matrices:
+            values = groups.values(matrices, metric)
+            named.append((name, group(values), values))
+    found = differ_groups(named[0][1], named[1][1]) if len(named) == 2 else None
+    return Json(groups_figure(read[0][0].class_names, named, found, metric=metric, rows=rows, theme=theme))

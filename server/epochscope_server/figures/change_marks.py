@@ -16,6 +16,22 @@ LISTED = 100  # changes of one figure
 LOOK = 400  # samples of the class in the window that is shown of a change, about
 
 
+def movement(found: Stability) -> dict[str, Any]:
+    """What the verdicts on movement from block to block are: ``unstable`` classes, the one that moves most first, with
+    how many ``points`` (a standard deviation) beyond chance, and the names of those too ``thin`` to tell.
+    """
+    names, of = found.curves.class_names, found.instability
+    moves = [index for index, verdict in enumerate(of.verdict) if verdict == "unstable"]
+    moves.sort(key=lambda index: -of.movement[index])
+    seen = found.curves.support.sum(axis=1) > 0
+    return {
+        "unstable": [
+            {"index": index, "name": names[index], "points": 100 * float(of.movement[index])} for index in moves
+        ],
+        "thin": [names[index] for index, verdict in enumerate(of.verdict) if verdict == "cannot tell" and seen[index]],
+    }
+
+
 def listed(found: Stability) -> list[dict[str, Any]]:
     """Drops and recoveries, the largest first, each drop with its recovery behind it; then learning, the latest first.
 

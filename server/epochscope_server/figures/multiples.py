@@ -78,6 +78,7 @@ def multiples_figure(
                 "charts": [wide, high],
                 "folded": len(order) - len(shown),
                 "changes": told,
+                "movement": change_marks.movement(found),
                 "summary": summary(found),
             },
         ),

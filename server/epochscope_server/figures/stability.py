@@ -115,6 +115,7 @@ def stability_figure(
                 "rows": shown,
                 "folded": len(order) - len(shown),
                 "changes": told,
+                "movement": change_marks.movement(found),
                 "summary": summary(found),
             },
             **more,

@@ -6,6 +6,7 @@ import { Chart } from "./chart.js";
 import { list, segments } from "./controls.js";
 import { fill, h } from "./element.js";
 import { focusChoice } from "./focus.js";
+import { groups } from "./groups.js";
 import { statusMark } from "./header.js";
 import { NORMALISE, labelName, labelOptions, matrixNames, output, outputName } from "./matrix.js";
 import { scalars } from "./scalars.js";
@@ -36,6 +37,7 @@ export function comparePage(loop) {
   const focus = focusChoice((chosen) => loop.go({ focus: chosen }), "worst class of the first run");
   curves.element.insertBefore(focus.element, curves.element.children[1] ?? null);
   const lines = scalars(loop);
+  const seeds = groups(loop);
   const difference = new Chart("Difference of the matrices", "square", differenceTold);
   const first = list("From", (value) => pair(value, second.element.querySelector("select")?.value ?? ""));
   const second = list("to", (value) => pair(first.element.querySelector("select")?.value ?? "", value));
@@ -46,7 +48,7 @@ export function comparePage(loop) {
   const changes = h("section", { class: "largest" }, h("h3", {}, "Largest differences"), h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "true class, taken for"), h("th", { scope: "col", class: "n" }, "n"), h("th", { scope: "col", class: "n" }, "difference"))), rows));
   const pairs = h("div", { class: "pairs" }, first.element, second.element);
   const matrices = h("section", { class: "panel matrix" }, pairs, difference.element, key, changes);
-  const body = h("div", { class: "grid" }, h("div", { class: "panel wide" }, curves.element), matrices, h("div", { class: "panel low" }, lines.element));
+  const body = h("div", { class: "grid" }, h("div", { class: "panel wide" }, curves.element), matrices, h("div", { class: "panel low" }, lines.element), seeds.element);
   const trouble = h("div", { class: "trouble", role: "alert" });
   const element = h("article", { class: "compare-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), h("h1", {}, "Compare"), trouble, legend, controls, body);
   for (const part of [legend, controls, body]) part.hidden = true;
@@ -141,9 +143,11 @@ export function comparePage(loop) {
       const missing = runs.find((run) => !run.outputs.length)?.name ?? "";
       curves.tell(`${missing} has no confusion counts.`);
       difference.tell(`${missing} has no confusion counts.`);
+      seeds.tell(`${missing} has no confusion counts.`);
       changes.hidden = key.hidden = true;
       return;
     }
+    seeds.show(view, runs, news);
     const named = outputName(runs[0] ?? null, view);
     const query = { runs: ids, split: view.split, metric: view.metric, by: view.by, focus: view.focus?.join(","), output: named, theme: loop.theme() };
     curves.note.textContent = view.by === "epoch" ? `${view.split}, epoch by epoch` : `${view.split}, 95 % bands`;
@@ -169,6 +173,7 @@ export function comparePage(loop) {
       asked?.abort();
       curves.close();
       difference.close();
+      seeds.close();
       lines.close();
     },
   };

@@ -7,6 +7,7 @@ import { cell } from "./cell.js";
 import { chosen, classes } from "./classes.js";
 import { list, segments } from "./controls.js";
 import { fill, h } from "./element.js";
+import { gap } from "./gap.js";
 import { runHeader } from "./header.js";
 import { kept } from "./kept.js";
 import { labelName, labelOptions, matrix } from "./matrix.js";
@@ -22,13 +23,14 @@ const METRIC_WORDS = [["f1", "F1"], ["recall", "recall"], ["precision", "precisi
 export function runPage(loop) {
   const id = loop.view().run;
   const head = runHeader();
-  const found = alerts(loop);
   const keeping = kept();
+  const found = alerts(loop);
   const curves = classes(loop);
   const confusion = matrix(loop);
   const followed = cell(loop);
   const lines = scalars(loop);
   const steady = stability(loop);
+  const apart = gap(loop);
 
   const split = segments("Split", /** @type {[Split, string][]} */ ([["train", "train"], ["val", "val"], ["test", "test"]]), (value) => loop.go({ split: value, from: null, to: null }));
   const metric = segments("Metric", METRIC_WORDS, (value) => loop.go({ metric: value }));
@@ -43,7 +45,7 @@ export function runPage(loop) {
   const epoch = list("Matrix of epoch", (value) => loop.go({ epoch: value ? Number(value) : null, from: null, to: null }));
   const controls = h("div", { class: "controls", role: "group", "aria-label": "What is shown" }, output.element, label.element, split.element, metric.element, by.element, width.element, epoch.element, steps);
   const wide = h("div", { class: "panel wide" }, curves.element);
-  const body = h("div", { class: "grid" }, wide, confusion.element, followed.element, h("div", { class: "panel low" }, lines.element), steady.element);
+  const body = h("div", { class: "grid" }, wide, confusion.element, followed.element, h("div", { class: "panel low" }, lines.element), steady.element, apart.element);
   const trouble = h("div", { class: "trouble", role: "alert" });
   const element = h("article", { class: "run-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), trouble, head.element, keeping.element, found.element, controls, body);
   for (const part of [head.element, controls, body]) part.hidden = true;
@@ -85,8 +87,8 @@ export function runPage(loop) {
       trouble.replaceChildren();
       for (const part of [head.element, controls, body]) part.hidden = false;
       head.set(run);
-      found.show(run);
       void keeping.refresh(run.project);
+      found.show(run);
       document.title = `${run.name} · epochscope`;
       const news = run.rev !== rev;
       rev = run.rev;
@@ -115,6 +117,7 @@ export function runPage(loop) {
     for (const part of [controls, wide, confusion.element, steady.element]) part.hidden = alone;
     if (alone || waiting) followed.hide();
     body.classList.toggle("alone", alone);
+    if (alone || waiting) apart.hide();
     if (alone) return;
     if (waiting) {
       curves.tell("Waiting for the first batch.");
@@ -124,6 +127,7 @@ export function runPage(loop) {
     }
     curves.show(view, run, news);
     steady.show(view, run, news);
+    apart.show(view, run, news);
     const key = JSON.stringify([view.split, view.from, view.to, view.epoch, view.output, view.label, view.normalise, loop.theme()]);
     confusion.show(view, run, news && settled !== key);
     settled = isSettled(run, view) ? key : "";
@@ -170,6 +174,7 @@ export function runPage(loop) {
       followed.close();
       lines.close();
       steady.close();
+      apart.close();
     },
   };
   return page;

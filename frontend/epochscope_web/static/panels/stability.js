@@ -1,18 +1,19 @@
 // Is training stable? Rows of ink for the classes that fell furthest, and the changes that noise does not explain.
 
-/** @import {Drawing, Figure, ListedChange, Loop, Run, Steadiness, View, Windows} from "../types.d.ts" */
+/** @import {Drawing, Figure, ListedChange, Loop, Movement, Run, Steadiness, View, Windows} from "../types.d.ts" */
 import { Chart } from "./chart.js";
 import { segments } from "./controls.js";
 import { fill, h } from "./element.js";
 import { output, outputName } from "./matrix.js";
 import { covered, marks, nearest, windowsOf } from "./windows.js";
-import { count, share, steps } from "./words.js";
+import { count, points, share, steps } from "./words.js";
 
 const NARROW = 640; // pixels; below, the raster goes without what each class is now
 const ROW = 22; // pixels of a row of the raster, and less where there are many
 const CHART = 150; // pixels of a small chart
 const SHOWN = 25; // rows that the service shows unasked
 const LISTED = 8; // changes shown before one asks for more
+const NAMED = 5; // classes that a sentence names
 const EXPLAINED = "/stability.html";
 
 /** @type {[Steadiness, string][]} */
@@ -29,7 +30,8 @@ export function stability(loop) {
   const list = h("ol", { class: "changes" });
   const rest = h("button", { type: "button", class: "quiet", onclick: () => tell(true) });
   const learnt = h("details", { class: "learnt" });
-  const changes = h("section", { class: "told" }, h("h3", {}, "Changes that noise does not explain ", explained("changes", "How they are found")), list, rest, learnt);
+  const moves = h("p", { class: "note moves" });
+  const changes = h("section", { class: "told" }, h("h3", {}, "Changes that noise does not explain ", explained("changes", "How they are found")), list, rest, learnt, moves);
   const element = h("section", { class: "panel steady-panel" }, chart.element, changes);
   /** @type {Windows | null} */
   let windows = null;
@@ -57,6 +59,22 @@ export function stability(loop) {
     more.hidden = meta.empty === true || view.steadiness !== "raster" || (folded === 0 && view.rows === null);
     more.textContent = view.rows === null ? `Show ${count(folded)} quieter` : `Only the ${SHOWN} that fell furthest`;
     tell(false);
+    move(meta.movement);
+  }
+
+  /** What moves from block to block, and what is seen too seldom to tell. @param {Movement | undefined} of */
+  function move(of) {
+    moves.hidden = !of;
+    if (!of) return;
+    const unstable = of.unstable.slice(0, NAMED).map((one) => `${one.name} (by ${points(one.points)})`);
+    const also = of.unstable.length > NAMED ? ` and ${count(of.unstable.length - NAMED)} more` : "";
+    const thin = of.thin.slice(0, NAMED).join(", ") + (of.thin.length > NAMED ? ` and ${count(of.thin.length - NAMED)} more` : "");
+    fill(
+      moves,
+      unstable.length ? `From block to block, beyond chance, move ${unstable.join(", ")}${also}. ` : "From block to block no class is seen to move beyond chance. ",
+      thin && `Too few samples to tell: ${thin}. `,
+      explained("excess-instability", "How movement is measured"),
+    );
   }
 
   /** @param {boolean} all whether every change is listed */

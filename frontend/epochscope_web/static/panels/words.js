@@ -6,7 +6,8 @@ const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const fine = new Intl.NumberFormat(undefined, { minimumFractionDigits: 3, maximumFractionDigits: 3 });
 const rough = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 4 });
 const percent = new Intl.NumberFormat(undefined, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const points = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay: "exceptZero" });
+const fewer = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
+const signedPoints = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay: "exceptZero" });
 const signedWhole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0, signDisplay: "exceptZero" });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
@@ -14,7 +15,8 @@ const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle
 
 export const count = (/** @type {number} */ value) => whole.format(value);
 export const share = (/** @type {number} */ value) => percent.format(value);
-export const change = (/** @type {number} */ value) => points.format(value);
+export const change = (/** @type {number} */ value) => signedPoints.format(value);
+export const points = (/** @type {number} */ value) => `${fewer.format(value)} points`;
 export const changeOfCount = (/** @type {number} */ value) => signedWhole.format(value);
 
 /** A measured value; what is not finite says so, what is missing is a dash. @param {unknown} value */
