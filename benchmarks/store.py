@@ -17,6 +17,7 @@ are free at the end are given back, as the service does when nothing is written.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import platform
 import sqlite3
@@ -334,9 +335,12 @@ def check(store: Store, size: int, last: int, asked: tuple[int, int]) -> None:
 
 
 def long(folder: Path, sizes: list[int], batches: int, longer: int, count: int) -> None:
-    """A run a hundred times as long: blocks of the shorter one again and again, nodes above them added up."""
+    """A run a hundred times as long: blocks of the shorter one again and again, nodes above them added up, put into the
+    table straight through the formats.
+    """
     table(
-        f"### The same windows in a run of {longer:,} batches beside {batches:,}, cold",
+        f"### The same windows in a run of {longer:,} batches beside {batches:,}, cold (made of the blocks of the "
+        "shorter run, without posting or sealing; above 32,768 steps they are added up)",
         "classes", "batches", "windows", *TIMES.split(" | "), "times the shorter run", "goal",
     )  # fmt: skip
     for size in sizes:
@@ -393,19 +397,20 @@ def tile(short: Store, store: Store, size: int, longer: int) -> int:
     with store.database.writer.begin() as connection:
         connection.execute(run.insert().values(known))
         connection.execute(counts.insert().values(registry))
-    with raw:
-        for level in range(pyramid.TOP):
-            width = pyramid.width(level)
-            if width > longer:
-                break
-            per = periods * period // width
-            raw.executemany(
-                "INSERT INTO count_node (run_id, counts_id, level, idx, written, data) VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    (known["id"], 0, level, idx, 1, blobs[level, idx % per] if level <= 3 else packed(level, idx))
-                    for idx in range(longer // width)
-                ),
-            )
+    insert = "INSERT INTO count_node (run_id, counts_id, level, idx, written, data) VALUES (?, ?, ?, ?, ?, ?)"
+    for level in range(pyramid.TOP):
+        width = pyramid.width(level)
+        if width > longer:
+            break
+        per = periods * period // width
+        rows = (
+            (known["id"], 0, level, idx, 1, blobs[level, idx % per] if level <= 3 else packed(level, idx))
+            for idx in range(longer // width)
+        )
+        while some := list(itertools.islice(rows, 4096)):
+            with raw:
+                raw.executemany(insert, some)
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     raw.close()
     return periods * period
 

@@ -95,19 +95,20 @@ def chosen(
 
 
 @cache
-def _statement(table: sa.Table, ranges: int, columns: tuple[str, ...]) -> sa.Select[Any]:
-    # To put a statement together takes longer than to run it.
-    places = (
-        sa.and_(
+def _statement(table: sa.Table, ranges: int, columns: tuple[str, ...]) -> sa.CompoundSelect[Any] | sa.Select[Any]:
+    # To put a statement together takes longer than to run it. One search of the index for each range: of three or more
+    # ranges joined by OR, SQLite looks at every row of the pyramid.
+    searches = [
+        sa.select(table.c.level, table.c.idx, *(table.c[name] for name in columns)).where(
+            table.c.run_id == sa.bindparam("of_run"),
+            table.c.counts_id == sa.bindparam("of_counts"),
             table.c.level == sa.bindparam(f"level{number}"),
             table.c.idx >= sa.bindparam(f"lo{number}"),
             table.c.idx < sa.bindparam(f"hi{number}"),
         )
         for number in range(ranges)
-    )
-    return sa.select(table.c.level, table.c.idx, *(table.c[name] for name in columns)).where(
-        table.c.run_id == sa.bindparam("of_run"), table.c.counts_id == sa.bindparam("of_counts"), sa.or_(*places)
-    )
+    ]
+    return searches[0] if ranges == 1 else sa.union_all(*searches)
 
 
 def _merged(ranges: list[Range]) -> list[Range]:
