@@ -1,7 +1,7 @@
 """How far the analysis of stability can be trusted: coverage, false alarms, power, delay, ranking and speed.
 
     python benchmarks/stability.py                      # everything, about 15 minutes on two cores
-    python benchmarks/stability.py --only speed         # one part: coverage, alarms, power, ranking, speed
+    python benchmarks/stability.py --only speed         # one part: coverage, alarms, power, alerts, ranking, speed
     python benchmarks/stability.py --runs 0.1           # a tenth of the simulated trainings
 
 Simulated trainings, since only there the truth is known: every class has a true recall at every batch (a learning
@@ -32,8 +32,11 @@ from epochscope_server.analysis.blocks import edges, pooled
 from epochscope_server.analysis.changes_live import Watch
 from epochscope_server.analysis.compare import difference
 from epochscope_server.analysis.curves import ClassCurves
+from epochscope_server.analysis.drop import drops
 from epochscope_server.analysis.rates import Numbers, Rate, Whole, wilson
+from epochscope_server.analysis.segments import cuts
 from epochscope_server.analysis.stability import Stability, stability, windows_for
+from epochscope_server.analysis.watching import COARSE, blocks
 from epochscope_server.store import log, runs, sealing
 from epochscope_server.store.cache import Blocks
 from epochscope_server.store.database import Database
@@ -401,6 +404,66 @@ def power(runs: float) -> None:
     )  # fmt: skip
 
 
+# -- alerts ------------------------------------------------------------------------------------------------------------
+
+
+def alerts(runs: float) -> None:
+    print("## Alerts by the rules that hold unasked, as the service finds them while a training grows")
+    lines = []
+    for setting in (*SETTINGS, HUGE):
+        width = 10 if setting is HUGE else 1
+        count = max(int((100 if setting.classes == 10 else 30 if setting.classes == 100 else 5) * runs), 3)
+        healthy, found, others, delays = [0, 0], 0, 0, []
+        for seed in range(count):
+            rng = np.random.default_rng([7, seed, setting.classes, setting.size])
+            changed, fallen = told(train(rng, setting, width=width))
+            healthy[0] += bool(changed)
+            healthy[1] += bool(fallen)
+            training = train(rng, setting, collapse(0.02, 0.4), width=width)
+            changed, fallen = told(training)
+            first = int(0.6 * training.tp.shape[1]) + 1
+            mine = [at for index, at in changed if index == 0 and at >= first]
+            found += bool(mine)
+            delays += [(mine[0] - first + 1) * width] if mine else []
+            others += any(index != 0 for index, _ in changed) or bool(fallen - {0})
+        lines.append([
+            str(setting), str(count), percent(healthy[0] / count), percent(healthy[1] / count), percent(found / count),
+            f"{np.median(delays):.0f}" if delays else "–", percent(others / count),
+        ])  # fmt: skip
+    table(
+        ["", "trainings", "healthy: a change", "healthy: a drop of 10 points", "collapse by 40 points for 2 %: found",
+         "delay, batches", "another accused"],
+        lines,
+    )  # fmt: skip
+
+
+def told(training: Training) -> tuple[list[tuple[int, int]], set[int]]:
+    """(class, step at which it was found) of each change, and the classes of which a drop was found at some look."""
+    classes, total = training.tp.shape
+    sums = [
+        np.concatenate([np.zeros((classes, 1), np.int64), np.cumsum(counts, axis=1)], axis=1)
+        for counts in (training.tp, training.fp, training.support)
+    ]
+    watch, changed = Watch(classes), []
+    for start, stop in zip(*blocks(1, total, whole=True), strict=True):
+        tp, fp, seen = (np.ascontiguousarray(one[:, stop - 1] - one[:, start - 1]) for one in sums)
+        raised = watch.update(int(start), int(stop), tp, fp, seen, seen.sum() - seen)
+        changed += [(alarm.index, int(stop) - 1) for alarm in raised]
+    fallen: set[int] = set()
+    _, looks = blocks(1, total, whole=True, fine=COARSE)
+    for stop in looks[::4]:
+        part = Training(
+            training.setting, training.width, training.rates, training.tp[:, : stop - 1], training.fp[:, : stop - 1],
+            training.support[:, : stop - 1], training.unstable,
+        )  # fmt: skip
+        if stop > 10:
+            curves = part.curves()
+            seen = curves.support
+            drop = drops(curves.tp, curves.fp, seen, seen.sum(axis=0) - seen, cuts(curves.tp, seen)).drop
+            fallen |= set(np.flatnonzero(drop >= 0.1).tolist())
+    return changed, fallen
+
+
 # -- ranking -----------------------------------------------------------------------------------------------------------
 
 
@@ -527,7 +590,7 @@ def flushes(classes: int, size: int) -> tuple[float, float]:
 
 
 PARTS: dict[str, Callable[[float], None]] = {
-    "coverage": coverage, "alarms": alarms, "power": power, "ranking": ranking, "speed": speed,
+    "coverage": coverage, "alarms": alarms, "power": power, "alerts": alerts, "ranking": ranking, "speed": speed,
 }  # fmt: skip
 
 

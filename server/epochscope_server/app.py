@@ -31,6 +31,7 @@ from epochscope_server.api import (
     series,
     stability,
     stability_figures,
+    stability_tables,
     tables,
 )
 from epochscope_server.api.answer import add_error_handlers
@@ -116,6 +117,7 @@ def create_app(settings: Settings) -> App:
         figures,
         stability_figures,
         tables,
+        stability_tables,
         alerts,
         live,
     ):

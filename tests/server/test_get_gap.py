@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 
 import numpy as np
@@ -154,3 +156,20 @@ def test_the_figures_show_what_the_answers_say(service: Service, told: Training,
     assert figure["layout"]["meta"]["summary"].startswith("dog is better in deep than in wide by")
     alone = service.get("/figures/groups", first=ids["a"], epoch=1)
     assert "differs most between them" in alone["layout"]["meta"]["summary"]
+
+
+def test_the_tables_hold_the_rows_of_the_figures(service: Service, told: Training, seeds: Any) -> None:
+    def rows(path: str, **query: Any) -> list[dict[str, str]]:
+        answer = service.ask(path, params=query)
+        assert answer.headers["content-type"].startswith("text/csv")
+        return list(csv.DictReader(io.StringIO(answer.text)))
+
+    gap = {(row["class"], row["metric"]): row for row in rows("/tables/gap", run=told.run)}
+    (eel,) = (one for one in told.get("/gap")["classes"] if one["class_name"] == "eel")
+    assert float(gap["eel", "f1"]["gap_low"]) == eel["f1"]["gap"]["low"]
+    assert (gap["eel", "recall"]["verdict"], gap["cat", "recall"]["verdict"]) == ("overfits", "no difference seen")
+    ids = {name: ",".join(run for run, *_ in group) for name, group in seeds.items()}
+    told_of = rows("/tables/groups", first=ids["a"], second=ids["b"], epoch=1, first_name="wide", second_name="=1+1")
+    dogs = {row["group"]: row for row in told_of if (row["class"], row["metric"]) == ("dog", "recall")}
+    assert set(dogs) == {"wide", "'=1+1"}
+    assert (dogs["wide"]["real"], dogs["wide"]["runs"]) == ("True", "3")

@@ -73,21 +73,20 @@ def get_groups(
     Explained at `/stability.html#runs-and-seeds`.
     """
     uids, read = matrices(rooms, first, second, split, from_, to, epoch, output, label)
-    names = read[0][0].class_names
+    return Json({"split": split, "first": uids[0], "second": uids[1], **compared(read)})
+
+
+def compared(read: list[list[Confusion]]) -> dict[str, Any]:
+    """Classes and averages of one or two groups, as the answer has them."""
     by_metric = {metric: _told([_scored(group_of, metric) for group_of in read]) for metric in METRICS}
     by_average = _told([_averaged(group_of) for group_of in read])
-    return Json(
-        {
-            "split": split,
-            "first": uids[0],
-            "second": uids[1],
-            "classes": [
-                {"class_name": name, **{metric: listed[index] for metric, listed in by_metric.items()}}
-                for index, name in enumerate(names)
-            ],
-            "averages": dict(zip(AVERAGES, by_average, strict=True)),
-        }
-    )
+    return {
+        "classes": [
+            {"class_name": name, **{metric: listed[index] for metric, listed in by_metric.items()}}
+            for index, name in enumerate(read[0][0].class_names)
+        ],
+        "averages": dict(zip(AVERAGES, by_average, strict=True)),
+    }
 
 
 def matrices(
