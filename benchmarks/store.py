@@ -6,7 +6,7 @@
     python benchmarks/store.py --batches 5000 --long 50000      # a small run of all of it, to see it work
 
 Runs are posted to a real store (SQLite, synchronous=FULL) as a training would, 64 batches a flush with loss and
-accuracy of every batch, and sealed as the service does: whenever 64 flushes or 1 MiB wait, a step at a time. Pages that
+accuracy of every batch, and sealed as the service does: whenever 64 flushes or 2 MiB wait, a step at a time. Pages that
 are free at the end are given back, as the service does when nothing is written. Their accuracy rises from chance to
 0.9; of the errors 5 % at first and 85 % at the end are for one of 8 classes that look alike, the others for any class.
 

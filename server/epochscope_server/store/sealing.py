@@ -24,7 +24,7 @@ from epochscope_server.store.schema import count_marginal, count_node, counts, f
 from epochscope_server.store.upsert import upsert
 
 MOST_FLUSHES = 64  # of one step
-MOST_BYTES = 1024 * 1024  # of their bodies; at least one is taken
+MOST_BYTES = 2 * 1024 * 1024  # of their bodies; at least one is taken
 
 _log = logging.getLogger(__name__)
 _Pyramid = tuple[int, str, int, int]  # output_id, split, attempt, classes
