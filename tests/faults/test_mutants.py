@@ -1,4 +1,4 @@
-"""The tests are tested: each fault seeded into a copy of the training side must turn the named test red."""
+"""The tests are tested: each fault seeded into a copy of the product must turn the named test red."""
 
 from __future__ import annotations
 
@@ -6,140 +6,54 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from faults.mutants.client import CLIENT
+from faults.mutants.mutant import ROOT, Mutant
+from faults.mutants.service import SERVICE
 
-ROOT = Path(__file__).parent.parent.parent
-PACKAGE = ROOT / "client_callback" / "epochscope"
-
-SPOOL = "tests/faults/test_spool.py::"
-SEGMENTS = "tests/faults/test_segments.py::"
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """In ``file`` the only ``before`` becomes ``after``; then ``test`` fails."""
-
-    fault: str
-    file: str
-    before: str
-    after: str
-    test: str
+MUTANTS = (*CLIENT, *SERVICE)
 
 
-MUTANTS = (
-    Mutant(
-        "ack off by one", "folder.py", "self.acked = max(self.acked, seq)", "self.acked = max(self.acked, seq + 1)",
-        SPOOL + "test_what_was_put_is_found_by_another_process_in_order",
-    ),
-    Mutant(
-        "unlink before the ack is safe", "folder.py", "                self._ack.sync()", "                pass",
-        SPOOL + "test_a_segment_goes_only_after_the_ack_that_covers_it_is_safe",
-    ),
-    Mutant(
-        "unlink without an ack", "folder.py", "            return  # the files stay until an ack can be saved",
-        "            over = list(self._segments)",
-        SPOOL + "test_a_segment_goes_only_after_the_ack_that_covers_it_is_safe",
-    ),
-    Mutant(
-        "checksum of the payload ignored", "segments.py", "bool(checksum == _checksum(seq, payload, salt))", "True",
-        SEGMENTS + "test_a_flipped_bit_costs_one_update_and_invents_none",
-    ),
-    Mutant(
-        "checksum of the head ignored", "segments.py",
-        "checksum != zlib.crc32(data[at : at + _HEAD.size], salt) or", "",
-        SEGMENTS + "test_a_damaged_head_names_no_number",
-    ),
-    Mutant(
-        "given up at the first damage", "segments.py", "at = data.find(_SYNC, at + 1)", "break",
-        SEGMENTS + "test_a_flipped_bit_costs_one_update_and_invents_none",
-    ),
-    Mutant(
-        "torn tail not taken back", "segment_file.py", "os.ftruncate(self._file, segment.size)", "pass",
-        SPOOL + "test_a_short_write_leaves_no_torn_bytes_and_loses_nothing",
-    ),
-    Mutant(
-        "short write not noticed", "segment_file.py", "if written != len(frame):", "if written < 0:",
-        SPOOL + "test_a_short_write_leaves_no_torn_bytes_and_loses_nothing",
-    ),
-    Mutant(
-        "any 200 taken for an ack", "sender.py", "if type(acked) is int and acked >= seq:", "if True:",
-        "tests/faults/test_replies.py::test_an_answer_that_acknowledges_nothing_is_not_taken_for_one",
-    ),
-    Mutant(
-        "ack believed from the reply", "sender.py",
-        "                self._stored()\n                return True\n            self",
-        "                for _ in range(min(acked, len(self.spool))):\n                    self.spool.oldest()\n"
-        "                    self._stored()\n                return True\n            self",
-        "tests/faults/test_replies.py::"
-        "test_an_answer_that_acknowledges_too_much_is_believed_for_what_was_sent_only",
-    ),
-    Mutant(
-        "fork not handled", "flusher.py", "os.register_at_fork(after_in_child=_in_child)", "pass",
-        "tests/faults/test_fork.py::"
-        "test_a_child_that_outlives_its_killed_parent_does_not_keep_the_spool_from_being_sent",
-    ),
-    Mutant(
-        "a forked child goes on recording", "flusher.py", "        self.recording.silence()\n", "",
-        "tests/faults/test_fork.py::test_what_forked_children_do_never_arrives_and_harms_nobody",
-    ),
-    Mutant(
-        "fsync skipped", "spool.py", "self._folder.sync()", "pass",
-        SPOOL + "test_what_was_written_is_synced_once_a_second_and_at_the_end",
-    ),
-    Mutant(
-        "fsync asked again after it failed", "folder.py",
-        "            self._end_segment()  # asked again, this file would say that all is well\n", "",
-        SPOOL + "test_a_sync_that_fails_is_not_asked_again_of_the_same_file",
-    ),
-    Mutant(
-        "values by epoch thinned", "thinning.py", 'series.by != "batch"', "False",
-        SPOOL + "test_at_the_bound_the_oldest_values_by_batch_are_thinned_and_nothing_else",
-    ),
-    Mutant(
-        "what is on its way thinned", "segment_file.py", "change(body) if seq > spare else body", "change(body)",
-        SPOOL + "test_at_the_bound_the_oldest_values_by_batch_are_thinned_and_nothing_else",
-    ),
-    Mutant(
-        "losses not counted", "folder.py", "self.damaged = max(top - self.acked, 0) - len(self)", "self.damaged = 0",
-        SPOOL + "test_a_missing_segment_is_counted",
-    ),
-)  # fmt: skip
+def named(mutant: Mutant) -> str:
+    return f"{mutant.package.name}: {mutant.fault}"
 
 
-def outcome(folder: Path, *tests: str) -> subprocess.CompletedProcess[str]:
-    """Runs the tests on the package in ``folder``."""
+def outcome(folder: Path, *tests: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs the tests on the packages in ``folder``."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
-    environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=150)
+    environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"} | environment
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=170)
 
 
-def copied(folder: Path) -> Path:
-    shutil.copytree(PACKAGE, folder / "epochscope", ignore=shutil.ignore_patterns("__pycache__", "*_subset"))
-    return folder / "epochscope"
+def copied(folder: Path, package: Path) -> Path:
+    left_out = shutil.ignore_patterns("__pycache__", "*_subset", "static")
+    shutil.copytree(package, folder / package.name, ignore=left_out)
+    return folder / package.name
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.fault)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=named)
 def test_each_mutant_still_fits_the_code(mutant: Mutant) -> None:
-    assert (PACKAGE / mutant.file).read_text().count(mutant.before) == 1
+    assert (mutant.package / mutant.file).read_text().count(mutant.before) == 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.fault)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=named)
 def test_each_mutant_is_caught(mutant: Mutant, tmp_path: Path) -> None:
-    file = copied(tmp_path) / mutant.file
+    file = copied(tmp_path, mutant.package) / mutant.file
     file.write_text(file.read_text().replace(mutant.before, mutant.after))
-    done = outcome(tmp_path, mutant.test)
+    done = outcome(tmp_path, mutant.test, **mutant.environment)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "failed" in done.stdout.splitlines()[-1]
 
 
 @pytest.mark.slow
-def test_without_a_mutation_every_named_test_passes_on_a_copy(tmp_path: Path) -> None:
-    package = copied(tmp_path)
-    done = outcome(tmp_path, *sorted({mutant.test for mutant in MUTANTS}))
+@pytest.mark.parametrize("mutants", [CLIENT, SERVICE], ids=["client", "service"])
+def test_without_a_mutation_every_named_test_passes_on_a_copy(mutants: tuple[Mutant, ...], tmp_path: Path) -> None:
+    package = copied(tmp_path, mutants[0].package)
+    tests = {mutant.test for mutant in mutants if not mutant.environment}
+    done = outcome(tmp_path, *sorted(tests))
     assert done.returncode == 0, done.stdout + done.stderr
-    (package / "wire.py").write_text("raise ImportError('the copy is what is tested')")
-    assert outcome(tmp_path, MUTANTS[0].test).returncode != 0
+    (package / "__init__.py").write_text("raise ImportError('the copy is what is tested')")
+    assert outcome(tmp_path, mutants[0].test).returncode != 0
