@@ -278,8 +278,8 @@ def alarms(runs: float) -> None:
     print("## Trainings without a defect: in how many is anything found in any class?")
     lines = []
     for setting in (*SETTINGS, HUGE):
-        count = max(int((200 if setting.classes == 10 else 60 if setting.classes == 100 else 10) * runs), 3)
-        watched = max(count // 4, 3)
+        count = max(int((200 if setting.classes == 10 else 60) * runs), 3)
+        watched = 3 if setting is HUGE else max(count // 4, 3)
         width = 10 if setting is HUGE else 1
         hits = np.zeros(6)
         for seed in range(count):

@@ -151,22 +151,33 @@ def test_a_certified_drop_is_told_as_the_stability_of_the_run_has_it(service: Se
     assert found["back"] is not None
 
 
-@pytest.mark.parametrize("state", ["stalled", "lost"])
-def test_a_run_that_falls_silent_is_told_once_and_is_over_when_it_is_heard_of(
-    service: Service, monkeypatch: pytest.MonkeyPatch, state: str
+def test_a_run_that_nothing_is_heard_of_is_told_once_and_is_over_when_it_is_heard(
+    service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training, away = Training(service), [True]
     truly = runs.status
 
     def status(row: Any, *more: Any) -> str:
-        return state if away[0] and row["uid"] == training.run else truly(row, *more)
+        return "lost" if away[0] and row["uid"] == training.run else truly(row, *more)
 
     monkeypatch.setattr(runs, "status", status)
     training.send(confusion=[counted(predictions(5))])
-    (found,) = until(lambda: alerts_of(training, state), "silence was not found")
-    assert found["on"]
+    (found,) = until(lambda: alerts_of(training, "lost"), "silence was not found")
+    assert (found["on"], found["says"]) == (True, "nothing is heard of the run since step 5")
     away[0] = False
-    (ended,) = until(lambda: [one for one in alerts_of(training, state) if not one["on"]], "it was not ended")
+    (ended,) = until(lambda: [one for one in alerts_of(training, "lost") if not one["on"]], "it was not ended")
+    assert ended["id"] == found["id"]
+
+
+def test_a_run_that_stands_still_is_told_once_and_is_over_when_it_goes_on(service: Service) -> None:
+    training = Training(service)
+    training.send(confusion=[counted(predictions(5))])
+    for seconds in (400.0, 405.0):
+        training.send(stalled_s=seconds)
+        (found,) = until(lambda: alerts_of(training, "stalled"), "standing still was not found")
+        assert found["on"]
+    training.send(confusion=[counted(predictions(1), 6)])
+    (ended,) = until(lambda: [one for one in alerts_of(training, "stalled") if not one["on"]], "it was not ended")
     assert ended["id"] == found["id"]
 
 
