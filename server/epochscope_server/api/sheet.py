@@ -26,10 +26,12 @@ class Csv(StreamingResponse):
 
     media_type = "text/csv"
 
-    def __init__(self, name: str, header: Row, rows: Iterable[Row], headers: dict[str, str]) -> None:
+    def __init__(
+        self, name: str, header: Row, rows: Iterable[Row], headers: dict[str, str], status_code: int = 200
+    ) -> None:
         safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:120] or "table"
         told = {**headers, "content-disposition": f'attachment; filename="{safe}.csv"'}
-        super().__init__(_pieces(chain([header], rows)), headers=told)
+        super().__init__(_pieces(chain([header], rows)), status_code, headers=told)
 
 
 def _pieces(rows: Iterable[Row]) -> Iterator[str]:
