@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
+import io
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from epochscope.__main__ import main
 from epochscope_server.app import create_app
 from epochscope_server.settings import TABLE, Settings
 
@@ -39,10 +41,9 @@ def code(paper: Path) -> str:
 
 @functools.cache
 def help_of(*words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "epochscope", *words, "--help"], capture_output=True, text=True, check=True
-    )
-    return done.stdout
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+        main([*words, "--help"])
+    return said.getvalue()
 
 
 def commands() -> set[str]:
