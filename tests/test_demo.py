@@ -193,6 +193,7 @@ def test_a_taken_port_is_no_obstacle(demo: Any, pictures: Path) -> None:
         (["--data-dir", "/proc/version/store"], "the service ended with status"),
     ],
 )
+@pytest.mark.slow
 def test_what_can_not_be_is_answered_with_a_sentence(demo: Any, arguments: list[str], says: str) -> None:
     running = demo(*arguments)
     said = running.end()

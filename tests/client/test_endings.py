@@ -189,6 +189,7 @@ def test_at_a_prompt_an_error_ends_what_was_called_and_nothing_else(
     assert listener.series("loss", run=mine) == ([1], [0.5])
 
 
+@pytest.mark.slow
 def test_what_could_not_be_sent_is_told_at_the_end_and_sent_by_the_command(spool_dir: Path) -> None:
     port = free_port()
     done = run_script("run.finish()", f"http://127.0.0.1:{port}", spool_dir)
@@ -207,6 +208,7 @@ def test_what_could_not_be_sent_is_told_at_the_end_and_sent_by_the_command(spool
         listener.stop()
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_had_recorded_is_not_lost(listener: Listener, spool_dir: Path) -> None:
     # A first flush may hold the run's description alone.
     spooled = "any(b'loss' in path.read_bytes() for path in pathlib.Path(run._root).rglob('*.seg'))"

@@ -30,6 +30,7 @@ assert run.finish()
 """
 
 
+@pytest.mark.slow
 def test_what_forked_children_do_never_arrives_and_harms_nobody(listener: Listener, spool_dir: Path) -> None:
     script = FORKS.format(url=listener.url, spool_dir=str(spool_dir))
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, timeout=60)

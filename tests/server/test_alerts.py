@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from epochscope import wire
+from epochscope_server.alerts import alerter
 from epochscope_server.alerts.watches import Watches
 from epochscope_server.store import runs
 from epochscope_server.store.cache import Blocks
@@ -210,6 +211,7 @@ def test_a_rule_that_is_taken_away_ends_what_it_found(service: Service) -> None:
     until(lambda: training.get()["alerts"] == {"all": 1, "on": 0}, "it was not ended")
 
 
+@pytest.mark.slow
 def test_alerts_outlive_the_service_and_are_not_told_again(tmp_path: Path) -> None:
     service = start_service(tmp_path)
     training = fallen(service)
@@ -250,3 +252,24 @@ def test_a_watch_that_was_kept_and_one_made_anew_say_the_same(tmp_path: Path) ->
     (over,) = anew[1]
     assert (over.index, anew[0]) == (2, [])
     store.close()
+
+
+def test_a_run_that_went_silent_long_before_the_start_is_no_news(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an old store would tell of all its dead runs at once."""
+    monkeypatch.setattr(alerter, "LATELY_MS", 0)
+    service = start_service(tmp_path)
+    old = Training(service)
+    old.send(confusion=[counted(predictions(5))])
+    service.stop()
+    monkeypatch.setattr(runs, "LOST_AFTER_MS", 0)
+    monkeypatch.setattr(runs, "SILENT_AFTER", 0)
+    again = start_service(tmp_path)
+    assert again.ask(f"/runs/{old.run}", "PATCH", json={"notes": "looked at"}).status_code == 200
+    lost = Training(again)
+    lost.send(confusion=[counted(predictions(5))])
+    until(lambda: alerts_of(lost, "lost"), "silence was not found")
+    assert again.get(f"/runs/{old.run}")["status"] == "lost"
+    assert again.get(f"/runs/{old.run}/alerts")["alerts"] == []
+    again.stop()

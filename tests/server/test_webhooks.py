@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import sqlite3
 import subprocess
@@ -18,8 +19,10 @@ import stage
 from epochscope import wire
 from epochscope_server.alerts import courier, messages, webhooks
 from epochscope_server.errors import StartError
+from epochscope_server.store import alert_posts, alerts
 from hooks import SECRET, Receiver, receiving
 from postgres import Cluster
+from sealing import Store
 from stage import COMMAND, Service, Training, start_service
 
 
@@ -148,6 +151,7 @@ def test_a_webhook_that_is_away_is_sent_it_when_it_is_back(serve: Callable[..., 
     assert away["says"] == "can't be reached: Connection refused; given up after 3 tries"
 
 
+@pytest.mark.slow
 def test_a_service_that_is_started_again_sends_nothing_again(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +280,7 @@ def test_an_answer_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> Non
         thread.join()
 
 
+@pytest.mark.slow
 def test_the_command_sends_a_test_and_says_what_came_of_it(receiver: Receiver, tmp_path: Path) -> None:
     file = tmp_path / "hooks"
     file.write_text(receiver.url)
@@ -308,3 +313,41 @@ def test_several_services_on_one_database_tell_each_alert_once(
         for service in services[1:]:
             service.stop()
     assert sorted(alert["name"] for alert in receiver.alerts) == sorted(names)
+
+
+def test_what_a_service_had_in_hand_when_it_died_is_not_sent_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    _alerted(store)
+    (post,) = store.writer.submit(lambda connection: alert_posts.take(connection, "hook", 2_000, 9)).result()
+    assert store.writer.submit(lambda connection: alert_posts.take(connection, "hook", 3_000, 9)).result() == []
+    clear = functools.partial(alert_posts.clear, webhooks=["hook"], sending_ms=60_000)
+    assert store.writer.submit(lambda connection: clear(connection, now_ms=50_000)).result() == 0
+    assert store.writer.submit(lambda connection: clear(connection, now_ms=70_000)).result() == 1
+    assert store.writer.submit(lambda connection: alert_posts.take(connection, "hook", 80_000, 9)).result() == []
+    (told,) = store.ask(lambda connection: alerts.listed(connection, uid=post.told["uid"]))
+    assert told["sent"] == [{"to": "h", "state": "unanswered", "says": "The service stopped while it was sent"}]
+    store.close()
+
+
+@pytest.mark.postgres
+def test_what_one_service_is_taking_no_other_takes(cluster: Cluster, tmp_path: Path) -> None:
+    with stage.using(cluster):
+        store = Store(tmp_path)
+        _alerted(store)
+        with store.database.writer.begin() as one, store.database.writer.begin() as other:
+            assert len(alert_posts.take(one, "hook", 2_000, 9)) == 1
+            assert alert_posts.take(other, "hook", 2_000, 9) == []
+        with store.database.writer.begin() as later:
+            assert alert_posts.take(later, "hook", 3_000, 9) == []
+        store.close()
+
+
+def _alerted(store: Store) -> None:
+    """A run with one alert that waits for one webhook."""
+    info = wire.RunInfo("p", "n", 1)
+    store.post(wire.Flush(wire.VERSION, "alerted00001", "stream00", 1, 1, info))
+    new = [alerts.New("nan train 3", "nan", send=True, details={"value": "NaN", "by": "batch", "first": 3})]
+    for _ in range(2):  # what is recorded twice is one alert
+        store.writer.submit(
+            lambda connection: alerts.record(connection, "alerted00001", new, {}, [("hook", "h")], 1_000)
+        ).result()
