@@ -14,7 +14,7 @@ FIND_TENSORFLOW := from importlib.util import find_spec as f; raise SystemExit(f
 FOUND_PYTHON := import sys; print("python%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit postgres keras keras-campaign backends browser wheel clean
+.PHONY: help demo test lint types unit postgres keras keras-campaign backends browser wheel clean fuzz damage
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -82,6 +82,17 @@ HAS_BROWSER := { [ -x "$$CHROMIUM" ] || command -v chromium || command -v chromi
 browser: $(VENV)/.dev ## The tests that drive a real Chromium
 	@.ci/need '$(HAS_BROWSER)' 'chromium libatomic1' 'the browser tests are skipped' || [ "$(CI)" != true ]
 	$(PYTEST) -m browser $(ARGS)
+
+# Not among the dependencies: it is large, and not there for every Python.
+fuzz: $(VENV)/.dev ## Fuzz the decoders of the training side with atheris; SECONDS_EACH=60
+	@$(call HAS,atheris) || $(PIP) install --quiet atheris || \
+		{ echo 'fuzz: there is no atheris for this Python' >&2; exit 1; }
+	@for target in wire segments folder reply; do \
+		$(PY) tests/faults/fuzz.py $$target --seconds $(or $(SECONDS_EACH),60) || exit 1; \
+	done
+
+damage: $(VENV)/.dev ## Damage a segment of a spool in every way, before a release; N=200000
+	$(PY) tests/faults/damage.py --random $(or $(N),200000)
 
 wheel: $(VENV)/.dev ## Build dist/epochscope-*.whl
 	$(PIP) wheel --quiet --no-deps --wheel-dir dist .

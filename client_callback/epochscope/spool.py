@@ -118,6 +118,8 @@ class Spool:
     def of_ended_process(cls, folder: Path) -> Spool | None:
         """The spool an ended process has left in ``folder``; None while its process lives, or if it is none.
 
+        Where ``meta.json`` is damaged the names of the folders say whose it is, and nobody where to: no ``url``.
+
         Raises:
             OSError: the folder can't be read.
         """
@@ -126,7 +128,9 @@ class Spool:
             return None
         try:
             meta = msgspec.json.decode((folder / "meta.json").read_bytes(), type=Meta)
-        except (OSError, msgspec.MsgspecError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            meta = Meta("", folder.parent.name, folder.name)
+        except OSError:
             found.close(remove=False)
             return None
         spool = cls(folder.parent.parent, meta)

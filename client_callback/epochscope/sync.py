@@ -102,6 +102,8 @@ def synchronise(
     Raises:
         ValueError: ``url`` is none.
     """
+    if url is not None:
+        Connection(url, None)
     tally = Tally()
     streams = living = 0
     for folder in list(left_behind(root)):
@@ -140,7 +142,12 @@ def _send(
 ) -> None:
     if url is not None:
         spool.meta.url = url
-    connection = Connection(spool.meta.url, token)
+    try:
+        connection = Connection(spool.meta.url, token)
+    except ValueError:
+        tell(f"where to send {spool.folder} is not known, since its meta.json is damaged; say it by --url")
+        tally.left += len(spool)
+        return
 
     def say(text: str) -> None:
         if progress is not None:

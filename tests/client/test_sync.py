@@ -108,6 +108,17 @@ def test_a_folder_that_is_not_there_is_answered(tmp_path: Path, capsys: Console)
     assert capsys.readouterr().err == f"epochscope: there is no folder {tmp_path / 'spol'}\n"
 
 
+def test_with_its_meta_damaged_a_stream_is_sent_where_it_is_told_to(listener: Listener, tmp_path: Path) -> None:
+    (left(tmp_path, 3) / "meta.json").write_bytes(b'{"url":"\x80')
+    left(tmp_path, 2, listener.url, "run00000y")
+    said: list[str] = []
+    assert sync.synchronise(tmp_path, None, None, said.append) == 3
+    assert f"where to send {tmp_path / 'run00000x' / 'stream0x'} is not known" in said[0]
+    assert said[-1] == f"2 updates sent, 3 left in {tmp_path}"
+    assert sync.synchronise(tmp_path, listener.url, None, said.append) == 0
+    assert listener.series("loss", run="run00000x")[0] == [1, 2, 3]
+
+
 def test_what_is_refused_is_counted_in_the_last_line(listener: Listener, tmp_path: Path) -> None:
     left(tmp_path, 4)
     listener.judge = lambda flush: Answer(422, {"message": "no"}) if flush.seq == 2 and flush.series else None

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -139,6 +140,20 @@ def seeds() -> dict[str, list[bytes]]:
     }
 
 
+def _our_functions() -> list[FunctionType]:
+    """Every function and method of the training side that is loaded: the fuzzer sees which branches they take."""
+    modules = [module for name, module in sys.modules.items() if name.split(".")[0] == "epochscope"]
+    owners = [*modules, *{kind for module in modules for kind in vars(module).values() if isinstance(kind, type)}]
+    found = {
+        function
+        for owner in owners
+        for value in vars(owner).values()
+        if isinstance(function := getattr(value, "__func__", value), FunctionType)
+        and function.__module__.split(".")[0] == "epochscope"
+    }
+    return list(found)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", choices=TARGETS)
@@ -153,17 +168,17 @@ def main() -> int:
         for number, seed in enumerate(seeds()[chosen.target]):
             (corpus / f"seed{number}").write_bytes(seed)
         target = TARGETS[chosen.target]
-        for module in (wire, segments):
-            for value in vars(module).values():
-                if (
-                    callable(value)
-                    and getattr(value, "__module__", None) == module.__name__
-                    and hasattr(value, "__code__")
-                ):
-                    atheris.instrument_func(value)
-        limits = [f"-max_total_time={chosen.seconds}", "-timeout=5", "-rss_limit_mb=1024", "-max_len=65536"]
+        for function in _our_functions():
+            atheris.instrument_func(function)
+        limits = [
+            f"-max_total_time={chosen.seconds}",
+            "-timeout=5",
+            "-rss_limit_mb=1024",
+            "-max_len=65536",
+        ]
         atheris.Setup([sys.argv[0], *limits, f"-artifact_prefix={corpus}/", str(corpus)], target)
-        atheris.Fuzz()
+        print(f"{chosen.target}: {chosen.seconds} s ...", flush=True)
+        atheris.Fuzz()  # ends the process, with an error where a target has raised
     return 0
 
 
