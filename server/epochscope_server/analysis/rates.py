@@ -7,6 +7,7 @@ in an answer, a gap in a figure. It is never 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,8 @@ def wilson(successes: Whole, trials: Whole, z: float = Z95) -> Rate:
 
 
 _BLOCK = 4096  # numbers at a time: what is in between then stays in the processor's cache, several times faster
-_TABLE = 255  # trials up to which intervals are worked out once where very many are wanted
+_SIDE = 256  # of fewer trials than these there are few intervals, and curves want each again and again
+_MANY = 2 * _BLOCK  # intervals for which the table is asked
 
 
 def _intervals(successes: Whole, trials: tuple[Whole, ...], z: float, f1: bool = False) -> Rate:
@@ -49,32 +51,34 @@ def _intervals(successes: Whole, trials: tuple[Whole, ...], z: float, f1: bool =
     found = Rate(*(np.empty(np.shape(successes)) for _ in range(3)))
     parts = [part.reshape(-1) for part in (found.value, found.low, found.high)]
     k, added = np.ravel(successes), [np.ravel(one) for one in trials]
-    most = sum(int(one.max()) for one in added) if k.size else 0
-    side = min(most, _TABLE) + 1
-    table: list[Numbers] = []
-    if 4 * side * side <= k.size:  # of few trials there are few intervals, and each is wanted again and again
-        each = np.arange(side)
-        all_trials = np.repeat(each, side)
-        worked_out = _intervals(np.minimum(np.tile(each, side), all_trials), (all_trials,), z, f1)
-        table = [worked_out.value, worked_out.low, worked_out.high]
     for at in range(0, k.size, _BLOCK):
         block = slice(at, at + _BLOCK)
         here, n = [part[block] for part in parts], added[0][block]
         for more in added[1:]:
             n = n + more[block]
-        if not table:
+        beyond = np.flatnonzero(n >= _SIDE)
+        if k.size < _MANY or z != Z95 or len(beyond) > len(n) // 2:
             _work_out(k[block], n, z, f1, here)
             continue
-        place = n * side
+        place = n * _SIDE
         place += k[block]
-        for column, part in zip(table, here, strict=True):
+        for column, part in zip(_table(f1), here, strict=True):
             np.take(column, place, out=part, mode="clip")
-        if most >= side and len(beyond := np.flatnonzero(n >= side)):
+        if len(beyond):
             few = [np.empty(len(beyond)) for _ in here]
             _work_out(k[block][beyond], n[beyond], z, f1, few)
             for part, worked in zip(here, few, strict=True):
                 part[beyond] = worked
     return found
+
+
+@cache
+def _table(f1: bool) -> list[Numbers]:
+    """The 95 % intervals of all k of n with n below 256, at n * 256 + k: 1.5 MB."""
+    n, k = np.divmod(np.arange(_SIDE * _SIDE), _SIDE)
+    columns = [np.empty(len(n)) for _ in range(3)]
+    _work_out(np.minimum(k, n), n, Z95, f1, columns)
+    return columns
 
 
 def _work_out(successes: Whole, trials: Whole, z: float, f1: bool, parts: list[Numbers]) -> None:
