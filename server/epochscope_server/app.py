@@ -68,7 +68,7 @@ def create_app(settings: Settings) -> App:
     blocks, started_ms = Blocks(), now_ms()
     watches = Watches(database, blocks)
     alerter = Alerter(database, writer, blocks, watches, hooks, started_ms)
-    courier = Courier(writer, hooks, lambda: alerter.leads, settings.address)
+    courier = Courier(database, writer, hooks, lambda: alerter.leads, settings.address)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -258,11 +258,12 @@ def test_a_run_that_went_silent_long_before_the_start_is_no_news(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else an old store would tell of all its dead runs at once."""
-    monkeypatch.setattr(alerter, "LATELY_MS", 0)
+    monkeypatch.setattr(alerter, "LATELY_MS", 500)
     service = start_service(tmp_path)
     old = Training(service)
     old.send(confusion=[counted(predictions(5))])
     service.stop()
+    time.sleep(0.6)
     monkeypatch.setattr(runs, "LOST_AFTER_MS", 0)
     monkeypatch.setattr(runs, "SILENT_AFTER", 0)
     again = start_service(tmp_path)

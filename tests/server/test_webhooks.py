@@ -267,7 +267,7 @@ def test_an_answer_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> Non
             with channel, contextlib.suppress(OSError):
                 for byte in b"HTTP/1.1 200 " + b"O" * 100:
                     channel.sendall(bytes([byte]))
-                    time.sleep(0.1)
+                    time.sleep(0.3)
 
         thread = threading.Thread(target=drip)
         thread.start()

@@ -30,7 +30,7 @@ BREATH_S = 0.5  # between two rounds; changes that come together are looked at t
 TICK_S = 2.0  # a round without having been told: for what other services store, and for runs that fall silent
 SHARE = 10  # of one processor's time at most one part in so many is spent on looking
 MOST_REST_S = 10.0  # after a look, however long it took
-LATELY_MS = 3_600_000  # at a start, runs are looked at that go on, or were heard of since so long before
+LATELY_MS = 3_600_000  # at a start, those runs are looked at that were heard of in so long before
 MATRIX = 2_000  # classes up to which it is said what a class was taken for
 
 _log = logging.getLogger(__name__)
@@ -110,8 +110,6 @@ class Alerter:
 
     def _work(self) -> None:
         while not self._closing.is_set():
-            self._bell.wait(TICK_S)
-            self._bell.clear()
             try:
                 self._round()
             except BusyError:
@@ -119,6 +117,8 @@ class Alerter:
             except Exception:
                 _log.exception("looking for alerts failed; it is tried again")
             self._closing.wait(BREATH_S)
+            self._bell.wait(TICK_S)
+            self._bell.clear()
 
     def _round(self) -> None:
         self._leads = self._leading.now()
@@ -127,7 +127,7 @@ class Alerter:
             return
         with self._database.read() as connection:
             if self._seen is None:
-                changes = alerts.going_on(connection, now_ms() - LATELY_MS)
+                changes = alerts.heard_lately(connection, now_ms() - LATELY_MS)
                 self._seen = runs.latest_change(connection)
             else:
                 changes = runs.changed_since(connection, self._seen)

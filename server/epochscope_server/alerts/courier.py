@@ -17,10 +17,12 @@ from epochscope_server.alerts.messages import TOGETHER
 from epochscope_server.alerts.webhooks import WHOLE_S, Webhook, send
 from epochscope_server.errors import BusyError
 from epochscope_server.store import alert_posts
+from epochscope_server.store.database import Database
 from epochscope_server.store.writer import Writer
 
 GAP_S = 10.0  # between two requests to one webhook; what is found meanwhile goes together
 TICK_S = 5.0  # between looks for what is due
+CLEAR_S = 60.0  # between looks for what can't be sent any more
 PAUSES_S = (10.0, 60.0, 300.0, 1800.0, 7200.0)  # before what was not taken is tried again; then it is given up
 
 _log = logging.getLogger(__name__)
@@ -30,11 +32,17 @@ class Courier:
     """Carries to ``webhooks`` while ``leads`` says that this service does; ``base`` is its address for links."""
 
     def __init__(
-        self, writer: Writer, webhooks: Sequence[Webhook], leads: Callable[[], bool], base: str | None
+        self,
+        database: Database,
+        writer: Writer,
+        webhooks: Sequence[Webhook],
+        leads: Callable[[], bool],
+        base: str | None,
     ) -> None:
-        self._writer, self._webhooks, self._leads, self._base = writer, webhooks, leads, base
+        self._database, self._writer = database, writer
+        self._webhooks, self._leads, self._base = webhooks, leads, base
         self._free = dict.fromkeys((one.fingerprint for one in webhooks), 0.0)  # when the next request may go
-        self._led = False
+        self._clear_at = 0.0
         self._bell, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="epochscope-courier", daemon=True)
         if webhooks:
@@ -56,8 +64,6 @@ class Courier:
             try:
                 if self._leads():
                     self._round()
-                else:
-                    self._led = False
             except BusyError:
                 pass  # flushes come first
             except Exception:
@@ -67,13 +73,11 @@ class Courier:
             self._bell.clear()
 
     def _round(self) -> None:
-        if not self._led:
-            # Nobody else sends now; what another service had in hand when it went is left after its own limit.
-            self._led = True
-            known = [one.fingerprint for one in self._webhooks]
-            clear = functools.partial(
-                alert_posts.clear, webhooks=known, now_ms=_now_ms(), sending_ms=int(4000 * WHOLE_S)
-            )
+        if time.monotonic() >= self._clear_at:
+            # What another service had in hand when it went is left, once its own limit is over.
+            self._clear_at = time.monotonic() + CLEAR_S
+            known, limit_ms = [one.fingerprint for one in self._webhooks], int(4000 * WHOLE_S)
+            clear = functools.partial(alert_posts.clear, webhooks=known, now_ms=_now_ms(), sending_ms=limit_ms)
             self._writer.submit(clear, changes_runs=False).result()
         for webhook in self._webhooks:
             if time.monotonic() >= self._free[webhook.fingerprint] and not self._closing.is_set():
@@ -81,6 +85,9 @@ class Courier:
 
     def _carry(self, webhook: Webhook) -> None:
         name = webhook.fingerprint
+        with self._database.read() as connection:
+            if not alert_posts.due(connection, name, _now_ms()):
+                return
         take = functools.partial(alert_posts.take, webhook=name, now_ms=_now_ms(), most=TOGETHER)
         posts = self._writer.submit(take, changes_runs=False).result()
         if not posts:

@@ -13,11 +13,11 @@ from epochscope_server.alerts import findings
 from epochscope_server.alerts.losses import Losses
 from epochscope_server.alerts.rules import KINDS, OF_CLASSES, SPLITS, Rule
 from epochscope_server.alerts.watches import MOST_VALUES, Watches
-from epochscope_server.analysis.changes_live import Alarm
+from epochscope_server.analysis.changes_live import Alarm, Watch
 from epochscope_server.analysis.curves import ClassCurves
 from epochscope_server.analysis.drop import drops
 from epochscope_server.analysis.segments import cuts
-from epochscope_server.analysis.stability import watched, windows_for
+from epochscope_server.analysis.stability import windows_for
 from epochscope_server.analysis.watching import COARSE, blocks
 from epochscope_server.errors import NotFoundError
 from epochscope_server.store import attempts, classes, series, spans
@@ -162,9 +162,7 @@ class Looker:
                     fallen = drops(curves.tp, curves.fp, seen, others, cuts(curves.tp, seen))
                 found += findings.of_drops(rule, curves, fallen, name, known, [*changes, *found])
             elif rule.kind == "change" and rule.split == "val":
-                watch = watched(curves, labels=labels)
-                alarms: list[Alarm] = [*watch.over, *watch.on]
-                found += findings.of_alarms(rule, alarms, name, curves.class_names)
+                found += findings.of_alarms(rule, _watched(curves, labels), name, curves.class_names)
         return found
 
     def _curves(self, row: dict[str, Any], output: int, split: str, covered: list[dict[str, Any]]) -> ClassCurves:
@@ -186,12 +184,24 @@ class Looker:
     def _read(self, row: dict[str, Any], output: int, split: str, start: Any, stop: Any, epoch: Any) -> ClassCurves:
         names = tuple(row["outputs"][output]["class_names"])
         most = max(MOST_VALUES // max(len(names), 1), 1)
-        start, stop = start[:most], stop[:most]
         chosen = 2 * np.arange(len(names)) + 1 if row["outputs"][output].get("labels", False) else None
-        with self._database.read() as connection:
-            read = classes.fetch(connection, self._blocks, row, output, split, start, stop)
-        seen, missed, wrong = read.sums(chosen)
+        sums = []
+        for at in range(0, max(len(start), 1), most):
+            with self._database.read() as connection:
+                part = slice(at, at + most)
+                read = classes.fetch(connection, self._blocks, row, output, split, start[part], stop[part])
+            sums.append(read.sums(chosen))
+        seen, missed, wrong = (np.concatenate(parts, axis=1) for parts in zip(*sums, strict=True))
         return ClassCurves(split, names, start, stop, epoch, tp=seen - missed, fp=wrong, fn=missed)
+
+
+def _watched(curves: ClassCurves, labels: bool) -> list[Alarm]:
+    """The alarms of a watch that was given these windows one by one: later ones change nothing that was said."""
+    watch, seen = Watch(len(curves.class_names)), curves.support
+    for at, (start, stop) in enumerate(zip(curves.start.tolist(), curves.stop.tolist(), strict=True)):
+        others = None if labels else seen[:, at].sum() - seen[:, at]
+        watch.update(start, stop, curves.tp[:, at], curves.fp[:, at], seen[:, at], others)
+    return [*watch.over, *watch.on]
 
 
 def _passes(row: dict[str, Any], covered: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -72,12 +72,13 @@ def clear(connection: sa.Connection, webhooks: Collection[str], now_ms: int, sen
     return closed
 
 
-def next_ms(connection: sa.Connection) -> int | None:
-    """When the first of those that wait is due."""
-    found: int | None = connection.scalar(
-        sa.select(sa.func.min(alert_post.c.next_ms)).where(alert_post.c.state == "waiting")
+def due(connection: sa.Connection, webhook: str, now_ms: int) -> bool:
+    """Whether something waits for ``webhook``."""
+    first = sa.select(sa.func.min(alert_post.c.next_ms)).where(
+        alert_post.c.state == "waiting", alert_post.c.webhook == webhook
     )
-    return found
+    found = connection.scalar(first)
+    return found is not None and found <= now_ms
 
 
 def _is(run_id: int, number: int, webhook: str) -> sa.ColumnElement[bool]:

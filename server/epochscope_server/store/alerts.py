@@ -169,11 +169,9 @@ def set_rules(connection: sa.Connection, project: str, rules: list[dict[str, Any
         )  # fmt: skip
 
 
-def going_on(connection: sa.Connection, heard_after_ms: int) -> list[runs.Change]:
-    """The runs that had not ended, and those heard of after ``heard_after_ms``: what a start has to look at."""
-    chosen = sa.select(run.c.change, run.c.uid, run.c.rev, run.c.status).where(
-        sa.or_(run.c.status == "running", run.c.heard_ms > heard_after_ms)
-    )
+def heard_lately(connection: sa.Connection, after_ms: int) -> list[runs.Change]:
+    """The runs that were heard of after ``after_ms``: what a start has to look at."""
+    chosen = sa.select(run.c.change, run.c.uid, run.c.rev, run.c.status).where(run.c.heard_ms > after_ms)
     return [runs.Change(*row) for row in connection.execute(chosen.order_by(run.c.change))]
 
 

@@ -303,9 +303,8 @@ alert_post = Table(
     Column("tries", Integer, nullable=False),
     Column("next_ms", BigInteger, nullable=False),  # of one that waits; of one that is being sent: since when
     Column("says", Text, nullable=False),
+    Index(None, "state", "webhook", "next_ms"),
 )
-_OPEN = alert_post.c.state.in_(("waiting", "sending"))
-Index("ix_alert_post_open", alert_post.c.next_ms, sqlite_where=_OPEN, postgresql_where=_OPEN)
 
 # What a run owns, in the order in which it is deleted.
 OWNED = (

@@ -46,5 +46,4 @@ def upgrade() -> None:
         sa.Column("says", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("run_id", "alert_id", "webhook"),
     )
-    there = sa.text("state IN ('waiting', 'sending')")
-    op.create_index("ix_alert_post_open", "alert_post", ["next_ms"], sqlite_where=there, postgresql_where=there)
+    op.create_index(op.f("ix_alert_post_state_webhook_next_ms"), "alert_post", ["state", "webhook", "next_ms"])
