@@ -14,7 +14,7 @@ FIND_TENSORFLOW := from importlib.util import find_spec as f; raise SystemExit(f
 FOUND_PYTHON := import sys; print("python%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit postgres keras keras-campaign backends browser wheel clean fuzz damage
+.PHONY: help demo test lint types unit postgres keras kill-loop keras-campaign backends browser wheel clean fuzz damage
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -48,8 +48,15 @@ HAS_POSTGRES := command -v initdb || ls /usr/lib/postgresql/*/bin/initdb
 
 postgres: $(VENV)/.dev ## The tests of the service on PostgreSQL, where it is installed
 	@if .ci/need '$(HAS_POSTGRES)' postgresql 'the tests on PostgreSQL are skipped'; then \
-		EPOCHSCOPE_TEST_DATABASE=postgres $(PYTEST) -n 2 tests/server --ignore tests/server/formats $(ARGS); \
+		EPOCHSCOPE_TEST_DATABASE=postgres $(PYTEST) -n 2 tests/server --ignore tests/server/formats $(ARGS) && \
+		{ $(PYTEST) tests/faults -m postgres $(ARGS) || [ $$? -eq 5 ]; }; \
 	else [ "$(CI)" != true ]; fi
+
+N ?= 10000
+SEED ?=
+
+kill-loop: $(VENV)/.dev ## Kill clients and service N times and compare what is left (before a release); SEED=7 draws alike
+	PYTHONPATH=tests $(PY) -m faults.kill_loop --kills $(N) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 keras-campaign: $(VENV)/.dev ## Keras's own tests with a Monitor in every fit (hours); ARGS="--backend jax trainer_test"
 	$(PY) tests/campaign/keras_own_tests.py $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import zlib
 from typing import Annotated
@@ -16,6 +17,7 @@ from epochscope_server.api.answer import Error, Json, refused
 from epochscope_server.api.rooms import InRooms, Rooms, RunId, now_ms
 from epochscope_server.errors import (
     BadRequestError,
+    BusyError,
     InvalidError,
     LengthRequiredError,
     TooLargeError,
@@ -69,6 +71,8 @@ class FlushDoor:
             return
         try:
             answer: Response = await _take(self._rooms, known[1], known[2], Headers(scope=scope), receive)
+        except asyncio.CancelledError:  # the service stops and has waited long enough for the rest of this flush
+            answer = refused(BusyError("stopping", "The service is being stopped; try again", 2))
         except Exception as error:
             answer = refused(error)
         await answer(scope, receive, send)
