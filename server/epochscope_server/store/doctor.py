@@ -147,13 +147,20 @@ def sizes(findings: Findings) -> list[Sizes]:
 
 def check_file(findings: Findings) -> None:
     """What the database itself finds; PostgreSQL has no such question."""
+    lines = _integrity(findings)
+    for line in lines:
+        findings.add(None, "file:", line, _index_again if "index" in line else None)
+    if lines and findings.write is not None:
+        left = _integrity(findings)
+        for one in findings.all:
+            one.mended &= one.what not in left
+
+
+def _integrity(findings: Findings) -> list[str]:
     with findings.read() as connection:
         if connection.dialect.name != "sqlite":
-            return
-        lines = list(connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars())
-    for line in lines:
-        if line != "ok":
-            findings.add(None, "file:", line, _index_again if "index" in line else None)
+            return []
+        return [line for line in connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars() if line != "ok"]
 
 
 def _index_again(connection: sa.Connection) -> None:
@@ -192,10 +199,10 @@ def check_run(findings: Findings, uid: str) -> None:
         rows = connection.execute(sa.select(counts).where(counts.c.run_id == run_id)).mappings()
         pyramids = [{str(name): value for name, value in row.items()} for row in rows]
         chunk = series_chunk.c
-        where = (chunk.series_id, chunk.attempt, chunk.level, chunk.idx, chunk.n)
-        held: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
-        for series_id, attempt, level, idx, n in connection.execute(sa.select(*where).where(chunk.run_id == run_id)):
-            held.setdefault((series_id, attempt), []).append((level, idx, n))
+        where = (chunk.series_id, chunk.attempt, chunk.level, chunk.idx, chunk.step_max, chunk.n)
+        held: dict[tuple[int, int], list[tuple[int, int, int, int]]] = {}
+        for series_id, attempt, level, *row in connection.execute(sa.select(*where).where(chunk.run_id == run_id)):
+            held.setdefault((series_id, attempt), []).append((level, row[0], row[1], row[2]))
         told = sa.select(series.c.series_id, series.c.key, series.c.split, series.c.by).where(series.c.run_id == run_id)
         names = {number: f"series {key} of {split} by {by}" for number, key, split, by in connection.execute(told)}
         is_found = fields.agrees(connection, run_id)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
 from epochscope_server.store import rebuild, sealing_series
 from epochscope_server.store.findings import Findings, Mend, next_revision
-from epochscope_server.store.formats import FormatError, points, rollup
+from epochscope_server.store.formats import FormatError, content, points, rollup
 from epochscope_server.store.formats.rollup import Rollup
 from epochscope_server.store.schema import series_chunk as table
 from epochscope_server.store.upsert import upsert
@@ -18,7 +20,7 @@ from epochscope_server.store.upsert import upsert
 END = 2**62  # past any step
 ROWS = 16  # unpacked in one transaction
 
-Held = Collection[tuple[int, int, int]]  # (level, idx, n) of the rows there are
+Held = Collection[tuple[int, int, int, int]]  # (level, idx, last step, n) of the rows there are
 
 
 class Line:
@@ -31,14 +33,14 @@ class Line:
         self._damaged: set[tuple[int, int]] = set()
 
     def check(self) -> None:
-        places = sorted(idx for level, idx, _ in self._held if level == 0)
+        places = sorted(idx for level, idx, *_ in self._held if level == 0)
         for at in range(0, len(places), ROWS):
             self._check_points(places[at], places[at + ROWS] if at + ROWS < len(places) else END)
         for level in range(1, sealing_series.TOP + 1):
             if not self._check_rollups(level, sealing_series.FULL if level == 1 else sealing_series.ROLLED):
                 with self._findings.read() as connection:  # some may have been mended
-                    chosen = sa.select(table.c.level, table.c.idx, table.c.n).where(*self._own())
-                    self._held = [(level, idx, n) for level, idx, n in connection.execute(chosen)]
+                    chosen = sa.select(table.c.level, table.c.idx, table.c.step_max, table.c.n).where(*self._own())
+                    self._held = [(of, idx, last, n) for of, idx, last, n in connection.execute(chosen)]
 
     def _check_points(self, start: int, stop: int) -> None:
         with self._findings.read() as connection:
@@ -72,18 +74,22 @@ class Line:
             data = None if (wanted := _wanted(below, level)) is None else rollup.encode(wanted)
             where = f"{self._name}, summaries {level} of points from {start}"
             held = stored[0].data if stored else None
+            if level > 1 and held is not None and _follows(held, below):
+                data = held
             if not self._findings.compare(self._uid, where, held, data, self._mend(level, start, limit)):
                 self._damaged.add((level, start))
         return wrong == len(self._findings.all)
 
     def _starts(self, level: int, full: int) -> list[int]:
         """Where the rows of a level begin: those that are there, and those that what is full below them needs."""
-        there = {idx: n for of, idx, n in self._held if of == level}
-        found, left = set(there), 0  # buckets that the row at hand has yet to take
-        for idx, n in sorted((idx, n) for of, idx, n in self._held if of == level - 1 and n >= full):
-            if idx in there:
-                left = there[idx]
-            elif left <= 0:
+        there = sorted((idx, last) for of, idx, last, _ in self._held if of == level)
+        found, left = {idx for idx, _ in there}, 0  # buckets that the missing row at hand can take
+        for idx, n in sorted((idx, n) for of, idx, _, n in self._held if of == level - 1 and n >= full):
+            at = bisect_right(there, (idx, END)) - 1
+            if at >= 0 and idx <= there[at][1]:
+                left = 0
+                continue
+            if left <= 0:
                 found.add(idx)
                 left = sealing_series.ROLLED
             left -= -(-n // (rollup.FACTOR if level == 1 else rollup.FAN))
@@ -122,6 +128,21 @@ class Line:
 
     def _own(self) -> list[sa.ColumnElement[bool]]:
         return [table.c[name] == value for name, value in self._key.items()]
+
+
+def _follows(held: bytes, below: list[Any]) -> bool:
+    """Whether each bucket is what some right below it come to: these are 8 now, and were 64 in older stores."""
+    full = [row.data for row in below if row.n >= sealing_series.ROLLED]
+    try:
+        stored, every = rollup.decode(held), rollup.joined([rollup.decode(data) for data in full])
+    except (FormatError, ValueError):
+        return False
+    cuts = np.searchsorted(every.step_first, stored.step_first).tolist()
+    ascend = [*cuts, len(every)]
+    if cuts[:1] != [0] or any(start >= stop for start, stop in pairwise(ascend)):
+        return False
+    again = rollup.joined([rollup.merged(every[start:stop], stop - start) for start, stop in pairwise(ascend)])
+    return content.same(held, rollup.encode(again))
 
 
 def _wanted(below: list[Any], level: int) -> Rollup | None:

@@ -8,25 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-import numpy as np
-
-from epochscope_server.analysis.confusion import Cells
 from epochscope_server.store import pyramid, sealing_series
-from epochscope_server.store.formats import leaf, marginals, node, points, rollup
-from epochscope_server.store.formats.counts import Counts, summed
+from epochscope_server.store.formats import FormatError, leaf, marginals, node, points, rollup
+from epochscope_server.store.formats.counts import summed
 from epochscope_server.store.formats.rollup import Rollup
-from epochscope_server.store.sealing_counts import joined
 
 Range = tuple[int, int, int]  # (level, lo, hi): idx lo to hi - 1
 
 
 def node_of(below: Mapping[int, bytes], level: int, classes: int) -> bytes | None:
     """A node from those of its eight children that are there, by idx."""
-    parts = [
-        node.decode(data) if level > 1 else node.of_cells(leaf.decode(data, idx * pyramid.LEAF), classes)
-        for idx, data in sorted(below.items())
-    ]
-    return node.encode(summed(parts), classes) if parts else None
+    if not below:
+        return None
+    if level > 1:
+        return node.encode(summed(node.decode(data) for _, data in sorted(below.items())), classes)
+    return node.encode(leaf.total((_kept(data, classes) for _, data in sorted(below.items())), classes), classes)
 
 
 def row_pieces(level: int, idx: int, classes: int) -> tuple[bool, Range]:
@@ -47,18 +43,20 @@ def row_of(below: Mapping[int, bytes], level: int, idx: int, classes: int) -> by
     if not of_nodes:
         rows = ((child - lo, marginals.read(data, classes)) for child, data in sorted(below.items()))
         return marginals.encode(marginals.coarser(rows), classes)
-    cells = joined([_cells(data, under, child, classes) for child, data in sorted(below.items())])
-    first, width = idx * pyramid.row_width(level), pyramid.bucket_width(level)
-    return marginals.encode(marginals.counts_of_cells(cells, first, width, classes), classes)
+    tally = marginals.Tally(idx * pyramid.row_width(level), pyramid.bucket_width(level), classes)
+    for child, data in sorted(below.items()):
+        if under == 0:
+            tally.add_leaf(_kept(data, classes), child * pyramid.LEAF)
+        else:
+            tally.add_node(node.decode(data), child * pyramid.width(under))
+    return marginals.encode(tally.counts(), classes)
 
 
-def _cells(data: bytes, level: int, idx: int, classes: int) -> Cells:
-    """The counts of a leaf, or those of a node as if they were of its first step: it is no wider than a bucket."""
-    if level == 0:
-        return leaf.decode(data, idx * pyramid.LEAF)
-    counts: Counts = node.decode(data)
-    first = np.full(len(counts.cell), idx * pyramid.width(level))
-    return Cells(first, *np.divmod(counts.cell, classes), counts.count)
+def _kept(data: bytes, classes: int) -> leaf.Kept:
+    opened = leaf.open_leaf(data)
+    if opened.classes != classes:
+        raise FormatError(f"leaf is of {opened.classes:,} classes, not of {classes:,}")
+    return leaf.Kept(opened.hits.counts(), opened.misses.counts())
 
 
 def rollup_of(below: Iterable[tuple[int, bytes]], level: int) -> Rollup | None:
