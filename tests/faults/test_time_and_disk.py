@@ -69,7 +69,7 @@ def test_a_clock_that_jumps_by_a_day_changes_neither_order_nor_waits(
     try:
         for step in range(51, 101):
             run.log(step, loss=float(step))
-        until(lambda: run.finish())
+        until(lambda: listener.flushes and len(listener.series("loss")[0]) == 100, 20.0)
         assert listener.series("loss") == (list(range(1, 101)), [float(step) for step in range(1, 101)])
     finally:
         listener.stop()
