@@ -194,9 +194,8 @@ def small_disk(where: Path, mebibytes: int = 64) -> Iterator[Path]:
 def filled(file: IO[bytes]) -> None:
     """Takes all the room there is."""
     with contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-            file.flush()
+        while file.write(bytes(4096)) == 4096:
+            pass
 
 
 def disk(folder: Path) -> None:
@@ -206,7 +205,7 @@ def disk(folder: Path) -> None:
         seq, refused = 1, 0
         while service.post(flush("recovery1", seq, 100, 10, 32, rng)) == 200 and seq < 20:
             seq += 1
-        with (small / "other").open("wb") as other:
+        with (small / "other").open("wb", buffering=0) as other:
             filled(other)
             following = flush("recovery1", seq, 5000, 10, 32, rng)
             status = [service.post(following) for _ in range(20)]
@@ -233,7 +232,7 @@ def disk(folder: Path) -> None:
                 time.sleep(0.002)
 
         log(3)
-        with (small / "other").open("wb") as other:
+        with (small / "other").open("wb", buffering=0) as other:
             filled(other)
             log(5)
             waited = spool.in_memory()
