@@ -52,11 +52,8 @@ postgres: $(VENV)/.dev ## The tests of the service on PostgreSQL, where it is in
 		{ $(PYTEST) tests/faults -m postgres $(ARGS) || [ $$? -eq 5 ]; }; \
 	else [ "$(CI)" != true ]; fi
 
-N ?= 10000
-SEED ?=
-
-kill-loop: $(VENV)/.dev ## Kill clients and service N times and compare what is left (before a release); SEED=7 draws alike
-	PYTHONPATH=tests $(PY) -m faults.kill_loop --kills $(N) $(if $(SEED),--seed $(SEED)) $(ARGS)
+kill-loop: $(VENV)/.dev ## Kill clients and service, before a release; N=10000, SEED=7 draws alike
+	PYTHONPATH=tests $(PY) -m faults.kill_loop --kills $(or $(N),10000) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 keras-campaign: $(VENV)/.dev ## Keras's own tests with a Monitor in every fit (hours); ARGS="--backend jax trainer_test"
 	$(PY) tests/campaign/keras_own_tests.py $(ARGS)
