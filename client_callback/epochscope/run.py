@@ -44,7 +44,7 @@ from epochscope.environment import bounded, environment_of, git_state
 from epochscope.flusher import END_WAIT_S, Flusher
 from epochscope.recording import Recording
 from epochscope.sender import DEFAULT_URL, Connection, Delivery
-from epochscope.spool import Meta, Spool, default_spool_dir, new_id
+from epochscope.spool import Meta, Spool, default_spool_dir, new_id, new_stream_id
 from epochscope.system import Pace, Watch
 
 _LIVE = frozenset({"pace", "recording", "_flusher", "_telling", "_token", "_watch"})
@@ -140,7 +140,7 @@ class Run:
         self.url = f"{connection.url}/runs/{self.id}"
         self.status = ""
         self._counted_step = 0
-        spool = Spool(self._root, Meta(connection.url, self.id, new_id()))
+        spool = Spool(self._root, Meta(connection.url, self.id, new_stream_id()))
         news = News()
         self._flusher: Flusher | None = Flusher(
             spool, Delivery(spool, connection, news), f"run {self.name} at {self.url}", news

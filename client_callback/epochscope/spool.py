@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
@@ -56,6 +56,16 @@ class Meta(msgspec.Struct, omit_defaults=True):
 def new_id() -> str:
     """A fresh id of a run or a stream: 16 random digits and small letters (82 bits)."""
     return "".join(secrets.choice(string.digits + string.ascii_lowercase) for _ in range(16))
+
+
+def new_stream_id() -> str:
+    """A fresh id of a stream of this process: all of them begin with the same 8 characters (41 bits), see `wire`."""
+    if _process[0] != os.getpid():  # forked
+        _process[:] = os.getpid(), new_id()[: wire.PROCESS_CHARACTERS]
+    return f"{_process[1]}{new_id()[wire.PROCESS_CHARACTERS :]}"
+
+
+_process: list[Any] = [0, ""]
 
 
 def default_spool_dir() -> Path:
@@ -239,7 +249,7 @@ class Spool:
         head = self.oldest()
         if head is not None:
             self.meta.base += head[0] - 1
-        self.meta.stream = new_id()
+        self.meta.stream = self.meta.stream[: wire.PROCESS_CHARACTERS] + new_id()[wire.PROCESS_CHARACTERS :]
         self.meta.begins = self.meta.info
         if self.meta.info is not None:
             told = {**self.meta.info.environment, **self.missing()}

@@ -4,6 +4,7 @@ The domain, in the words of every room:
 
 * A **run** is one training. A **stream** is what one process writes for it; its **flushes** are numbered
   1, 2, 3 ... without holes, so that (run, stream, seq) names a flush for ever and it is stored exactly once.
+  Streams of one process begin with the same 8 characters.
 * A **series** is one named sequence of numbers of a run, by batch, by epoch, or once for the whole run.
 * **Confusion counts** say, for each step, how often true class *i* was predicted as *j*. They are whole
   numbers and sparse: only cells that are not zero travel.
@@ -31,6 +32,7 @@ VERSION = 1
 CONTENT_TYPE = "application/msgpack"
 MAX_BODY = 8 * 1024 * 1024  # bytes of one flush
 MAX_CLASSES = 100_000
+PROCESS_CHARACTERS = 8  # of the id of a stream, say which process writes it
 MAX_STEP = 2**53 - 1  # what a browser still counts exactly
 
 # Entries of a run's environment that say what of it will never arrive: how many, in digits with commas.

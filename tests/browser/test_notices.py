@@ -37,6 +37,15 @@ def test_losses_and_resumptions_stand_above_the_curves(shown: Service, tabs: Tab
     )
 
 
+def test_two_processes_on_one_run_are_told(shown: Service, tabs: Tabs, other: Story) -> None:
+    training = other.begin(shown, "notices00003", "two at once")
+    other.go_on(training, 1, 40)
+    more = Training(shown, "notices00003", "stream01", class_names=other.class_names, info=training.info)
+    more.send(series=[wire.SeriesColumns.of("loss", "train", "batch", range(41, 46), [0.5] * 5)])
+    said = tabs(shown).open("/runs/notices00003").page.locator(".notices p")
+    expect(said).to_have_text(["Recorded by 2 processes: what they say of one step adds up."])
+
+
 def test_of_a_whole_run_nothing_is_noticed(shown: Service, tabs: Tabs) -> None:
     tab = tabs(shown).open("/runs/fashion00001")
     expect(tab.page.get_by_role("heading", name="shirt collapses")).to_be_visible()

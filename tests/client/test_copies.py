@@ -75,6 +75,16 @@ def test_a_copy_carries_no_token(listener: Listener) -> None:
         assert b"tell-nobody" not in pickle.dumps(run)
 
 
+def test_streams_of_one_process_begin_alike_and_those_of_a_forked_one_do_not(listener: Listener) -> None:
+    with Run(url=listener.url) as run:
+        run.again().finish()
+    one, other = dict.fromkeys(flush.stream for flush in listener.flushes)
+    assert one[: wire.PROCESS_CHARACTERS] == other[: wire.PROCESS_CHARACTERS]
+    code = "import os; from epochscope.spool import new_stream_id as n; n(); os.fork() and os.wait(); print(n()[:8])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert len(set(done.stdout.split())) == 2, done.stderr
+
+
 def test_a_copy_gone_on_with_is_a_stream_of_its_own(listener: Listener) -> None:
     with Run(url=listener.url) as run:
         run.log(1, loss=0.5)

@@ -126,6 +126,15 @@ def test_two_streams_that_do_not_resume_add_up(training: Training, sealing: Seal
     assert training.get()["steps"] == {"train": 60}
 
 
+def test_a_run_says_how_many_processes_have_told_of_it(training: Training) -> None:
+    training.send(**batch(0, 0, 1, 51))
+    assert training.get()["processes"] == 1
+    Training(training.service, run=training.run, stream="stream00again").send(**batch(0, 1, 51, 61))
+    assert training.get()["processes"] == 1
+    Training(training.service, run=training.run, stream="stream01").send(**batch(0, 1, 61, 71))
+    assert training.get()["processes"] == 2
+
+
 def test_of_an_epoch_told_again_the_latest_word_counts_and_later_ones_are_gone(
     training: Training, sealing: Sealing
 ) -> None:

@@ -93,6 +93,7 @@ export interface Run extends ListedRun {
   series: Series[];
   spans: Span[];
   attempts: { split: Split; attempt: number; from: number; to: number }[];
+  processes: number;
   missing: Partial<Record<"lost" | "thinned" | "dropped" | "refused", number>>;
 }
 

@@ -70,6 +70,7 @@ class OneRun(ListedRun):
     series: list[dict[str, str]]
     spans: list[dict[str, Any]]
     attempts: list[dict[str, Any]] = Field(description="who told which steps, of a run that went back to a checkpoint")
+    processes: int = Field(description="how many have told something of it; what they say of one step adds up")
     environment: dict[str, str]
     missing: dict[str, int] = Field(
         description="what was recorded and will never be here: updates `lost` to damage on the disk of the training, "
@@ -179,6 +180,7 @@ def _whole(uid: str, rooms: Rooms) -> dict[str, Any]:
         alerted = alerts.counts(connection, [row["id"]])
         series = runs.series_of(connection, row["id"])
         covered = spans.of_run(connection, row)
+        processes = runs.processes_of(connection, row["id"])
         tried = attempts.of_run(connection, row["id"]).told(row["steps"])
     epoch = max((one["epoch"] for one in covered), default=0)
     return {
@@ -186,6 +188,7 @@ def _whole(uid: str, rooms: Rooms) -> dict[str, Any]:
             {**row, "tags": tags, "epoch": epoch, "summary": runs.summary(row["last"])}, alerted, rooms, now_ms()
         ),
         "environment": row["environment"],
+        "processes": processes,
         "missing": runs.missing(row["environment"]),
         "splits": [split for split in ("train", "val", "test") if split in row["steps"]],
         "series": series,

@@ -134,6 +134,13 @@ def series_of(connection: sa.Connection, run_id: int) -> list[dict[str, str]]:
     return [dict(row) for row in connection.execute(chosen.order_by(series.c.series_id)).mappings()]
 
 
+def processes_of(connection: sa.Connection, run_id: int) -> int:
+    """How many processes have told something of the run."""
+    process = sa.func.substr(stream.c.uid, 1, wire.PROCESS_CHARACTERS)
+    chosen = sa.select(sa.func.count(sa.distinct(process))).where(stream.c.run_id == run_id)
+    return int(connection.scalar(chosen) or 0)
+
+
 def stalled_since(seconds: float) -> str:
     """What stands as the reason of a run that goes on but has stalled; "" for one that has not."""
     if not seconds:

@@ -36,6 +36,7 @@ function missing(run) {
 /** @param {Run} run */
 function again(run) {
   const later = run.attempts.filter((one) => one.attempt > 1);
+  if (!later.length && run.processes > 1) return [`Recorded by ${count(run.processes)} processes: what they say of one step adds up.`];
   return later.length
     ? [`Taken up again: ${later.map((one) => `${steps(one.from, one.to)} of ${one.split} are those of attempt ${one.attempt}`).join("; ")}.`]
     : [];
