@@ -8,6 +8,7 @@ export const DEFAULT = Object.freeze({
   run: "",
   runs: [],
   q: "",
+  sort: "",
   split: "train",
   metric: "f1",
   by: "batch",
@@ -42,6 +43,7 @@ export function read(url) {
     ...place(url.pathname),
     runs: list(query.get("runs")),
     q: query.get("q") ?? "",
+    sort: query.get("sort") ?? "",
     split: /** @type {Split} */ (one(query.get("split"), ["train", "val", "test"])),
     metric: /** @type {Metric} */ (one(query.get("metric"), ["f1", "recall", "precision"])),
     by: /** @type {By} */ (one(query.get("by"), ["batch", "epoch"])),
@@ -67,7 +69,7 @@ export function read(url) {
  */
 export function write(view) {
   const query = new URLSearchParams();
-  for (const name of /** @type {const} */ (["q", "split", "metric", "by", "width", "from", "to", "epoch", "normalise", "steadiness", "rows", "key", "smooth", "output", "label", "theme"])) {
+  for (const name of /** @type {const} */ (["q", "sort", "split", "metric", "by", "width", "from", "to", "epoch", "normalise", "steadiness", "rows", "key", "smooth", "output", "label", "theme"])) {
     const value = view[name];
     if (value !== DEFAULT[name] && value !== null) query.set(name, String(value));
   }

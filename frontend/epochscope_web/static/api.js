@@ -33,22 +33,31 @@ export const figure = (name, query, signal) => ask(`/figures/${name}`, query, si
 /**
  * Where an answer is found.
  * @param {string} path
- * @param {Query} query what is null, undefined or "" is left out
+ * @param {Query} query what is null, undefined or "" is left out; each of a list is named
  */
 export function address(path, query) {
   const said = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
-    if (value !== null && value !== undefined && value !== "") said.set(name, String(value));
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one !== null && one !== undefined && one !== "") said.append(name, String(one));
+    }
   }
   const tail = said.toString();
   return `/api/v1${path}${tail ? `?${tail}` : ""}`;
 }
 
-/** @param {string} path @param {Query} query @param {AbortSignal} [signal] */
-async function ask(path, query, signal) {
+/** Change what is given of a run. @param {string} id @param {Partial<Pick<Run, "name" | "tags" | "notes" | "archived">>} changes @returns {Promise<Run>} */
+export const amend = (id, changes) => ask(`/runs/${encodeURIComponent(id)}`, {}, undefined, { method: "PATCH", body: JSON.stringify(changes) });
+
+/** Delete a run for good. @param {string} id @returns {Promise<unknown>} */
+export const remove = (id) => ask(`/runs/${encodeURIComponent(id)}`, {}, undefined, { method: "DELETE" });
+
+/** @param {string} path @param {Query} query @param {AbortSignal} [signal] @param {{ method: string, body?: string }} [change] */
+async function ask(path, query, signal, change) {
   let answer;
   try {
-    answer = await fetch(address(path, query), { signal: signal ?? null, headers: { accept: "application/json" } });
+    const headers = { accept: "application/json", ...(change?.body ? { "content-type": "application/json" } : {}) };
+    answer = await fetch(address(path, query), { signal: signal ?? null, headers, ...change });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError("The service does not answer. It may have been stopped; this page goes on by itself when it is back.", 0, "no_answer");

@@ -17,6 +17,8 @@ export interface View {
   run: string;
   runs: string[];
   q: string;
+  /** How the list of runs is sorted, as the service takes it; "": newest first. */
+  sort: string;
   split: Split;
   metric: Metric;
   by: By;
@@ -56,6 +58,7 @@ export interface ListedRun {
   params: Record<string, unknown>;
   tags: string[];
   notes: string;
+  archived: boolean;
   group: string;
   epochs: number | null;
   batches_per_epoch: number | null;
@@ -99,7 +102,7 @@ export interface Run extends ListedRun {
 
 /** What a chart asks for: the name of a figure, and its query; what is null, undefined or "" is left out. */
 export type FigureName = "cell" | "classes" | "confusion" | "compare" | "series" | "stability" | "gap" | "groups";
-export type Query = Record<string, string | number | null | undefined>;
+export type Query = Record<string, string | number | string[] | null | undefined>;
 
 export interface RunPage { runs: ListedRun[]; next: string | null; }
 

@@ -38,11 +38,12 @@ export class Chart {
     this.plot = h("div", { class: "plot", role: "img", "aria-labelledby": id, "aria-describedby": `${id}-says` });
     this.summary = h("p", { class: "unseen", id: `${id}-says` });
     this.saving = saving(this.plot, () => this.title.textContent ?? "", () => this.summary.textContent ?? "");
+    this.tools.append(this.saving.element);
     this.veil = h("div", { class: "veil skeleton", "aria-hidden": "true" });
     this.element = h(
       "figure",
       { class: `chart ${kind}`, role: "group", "aria-labelledby": id },
-      h("figcaption", {}, h("div", { class: "heading" }, this.title, this.note), this.tools, this.saving.element),
+      h("figcaption", {}, h("div", { class: "heading" }, this.title, this.note), this.tools),
       h("div", { class: "stage" }, this.plot, this.veil),
       this.summary,
     );

@@ -1,6 +1,7 @@
 // The head of a run's page: what it is, how it is doing, what it was started with.
 
-/** @import {ListedRun, Run} from "../types.d.ts" */
+/** @import {ListedRun, Loop, Run} from "../types.d.ts" */
+import { amending } from "./amend.js";
 import { fill, h, say } from "./element.js";
 import { notices } from "./notices.js";
 import { count, duration, goesOn, isTraining, measure, moments, state, when } from "./words.js";
@@ -31,7 +32,8 @@ function result(run) {
   return key ? fact(key.replace("_f1", "_F1").replaceAll("_", " "), measure(run.summary[key])) : [];
 }
 
-export function runHeader() {
+/** @param {Loop} loop @param {() => void} changed called when something of the run was changed here */
+export function runHeader(loop, changed) {
   const title = h("h1");
   const project = h("span", { class: "project" });
   const status = h("span");
@@ -41,10 +43,11 @@ export function runHeader() {
   const capture = h("p", { class: "note" });
   const noticed = notices();
   const params = h("details", { class: "params" }, h("summary", {}, "Parameters"), h("dl"));
+  const amend = amending(loop, changed);
   const element = h(
     "header",
     { class: "run-head" },
-    h("div", { class: "names" }, project, title, status),
+    h("div", { class: "names" }, project, title, status, amend.element),
     facts,
     params,
     reason,
@@ -56,8 +59,9 @@ export function runHeader() {
 
   /** @param {Run} run */
   function set(run) {
+    amend.set(run);
     say(title, run.name);
-    say(project, run.project);
+    say(project, run.archived ? `${run.project}, archived` : run.project);
     fill(status, statusMark(run));
     const planned = run.epochs && run.batches_per_epoch ? run.epochs * run.batches_per_epoch : null;
     fill(

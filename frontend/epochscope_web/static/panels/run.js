@@ -22,7 +22,7 @@ const METRIC_WORDS = [["f1", "F1"], ["recall", "recall"], ["precision", "precisi
 /** @param {Loop} loop @returns {Page} */
 export function runPage(loop) {
   const id = loop.view().run;
-  const head = runHeader();
+  const head = runHeader(loop, () => void load());
   const keeping = kept();
   const found = alerts(loop);
   const curves = classes(loop);

@@ -3,11 +3,13 @@
 /** @import {ListedRun, Loop, Page, View} from "../types.d.ts" */
 import * as api from "../api.js";
 import { fill, h, say } from "./element.js";
+import { HINT, filtered, withTag } from "./filter.js";
 import { alertMark, progress, statusMark } from "./header.js";
 import { kept } from "./kept.js";
 import { count, duration, measure, moments, when } from "./words.js";
 
 const PAGE = 100;
+const MOST_AT_ONCE = 500; // the service answers no longer page
 const TYPING_MS = 200;
 /** Columns of last values: their name, and the keys that may hold them, best first. @type {[string, string[]][]} */
 const VALUES = [
@@ -32,7 +34,8 @@ export function runsPage(loop) {
 
   const filter = h("input", {
     type: "search",
-    placeholder: "Filter by name, project, notes",
+    placeholder: "Filter: words, tag:best, is:live, params.lr<0.01",
+    title: HINT,
     "aria-label": "Filter runs",
     value: view.q,
     oninput: () => {
@@ -44,17 +47,9 @@ export function runsPage(loop) {
   const compare = h("a", { class: "button", "aria-disabled": "true" }, "Compare");
   const clear = h("button", { type: "button", class: "quiet", onclick: () => loop.go({ runs: [] }, "replace") }, "Clear");
   const rows = h("tbody");
-  const table = h(
-    "table",
-    { class: "runs" },
-    h("caption", { class: "unseen" }, "Runs, newest first"),
-    h(
-      "thead",
-      {},
-      h("tr", {}, ...[["", "pick"], ["state", ""], ["run", ""], ["step", "n"], ["epoch", "n"], ...VALUES.map(([name]) => [name, "n"]), ["started", "n"], ["time", "n"]].map(([name, kind]) => h("th", { scope: "col", class: kind }, name === "" ? h("span", { class: "unseen" }, "pick to compare") : name))),
-    ),
-    rows,
-  );
+  const caption = h("caption", { class: "unseen" });
+  const heads = h("tr");
+  const table = h("table", { class: "runs" }, caption, h("thead", {}, heads), rows);
   const more = h("button", { type: "button", class: "quiet more", onclick: () => { size += PAGE; void load(); } }, "Show more");
   const trouble = h("div", { class: "trouble", role: "alert" });
   const empty = h("div");
@@ -68,8 +63,35 @@ export function runsPage(loop) {
   /** @type {Map<string, { row: HTMLTableRowElement, drawn: string }>} */
   const drawn = new Map();
 
+  /** The names of the columns; those by which the list can be sorted are buttons. @param {ListedRun[]} runs */
+  function head(runs) {
+    /** @type {[string, string, string][]} name, CSS class, what to sort by */
+    const columns = [
+      ["state", "", ""],
+      ["run", "", "name"],
+      ["step", "n", ""],
+      ["epoch", "n", ""],
+      ...VALUES.map(([name, keys]) => /** @type {[string, string, string]} */ ([name, "n", `summary.${keys.find((key) => runs.some((run) => key in run.summary)) ?? keys[0]}`])),
+      ["started", "n", "created"],
+      ["time", "n", ""],
+    ];
+    const held = document.activeElement instanceof HTMLElement && heads.contains(document.activeElement) ? document.activeElement.dataset["by"] : undefined;
+    const sort = view.sort || "-created";
+    fill(
+      heads,
+      h("th", { scope: "col", class: "pick" }, h("span", { class: "unseen" }, "pick to compare")),
+      ...columns.map(([name, kind, by]) => {
+        const way = by && sort === by ? "ascending" : by && sort === `-${by}` ? "descending" : null;
+        const sign = way && h("span", { "aria-hidden": "true" }, way === "ascending" ? " ▲" : " ▼");
+        return h("th", { scope: "col", class: kind, "aria-sort": way }, by ? h("button", { type: "button", class: "bare", "data-by": by, onclick: () => loop.go({ sort: next(sort, by) }, "replace") }, name, sign) : name);
+      }),
+    );
+    if (held !== undefined) /** @type {HTMLElement | null} */ (heads.querySelector(`[data-by="${held}"]`))?.focus();
+    say(caption, `Runs, ${sort === "-created" ? "newest first" : `sorted by ${sort.replace(/^-/, "")}, ${sort.startsWith("-") ? "descending" : "ascending"}`}`);
+  }
+
   async function load() {
-    const key = `${view.q} ${size}`;
+    const key = `${view.q} ${view.sort} ${size}`;
     if (asked && asking === key) {
       again = true;
       return;
@@ -78,16 +100,26 @@ export function runsPage(loop) {
     const mine = (asked = new AbortController());
     asking = key;
     try {
-      const page = await api.runs({ q: view.q, limit: Math.min(size, 500) }, mine.signal);
+      /** @type {ListedRun[]} */
+      const runs = [];
+      /** @type {string | null} */
+      let cursor = null;
+      do {
+        const query = { ...filtered(view.q), sort: view.sort, limit: Math.min(size - runs.length, MOST_AT_ONCE), cursor };
+        const page = /** @type {import("../types.d.ts").RunPage} */ (await api.runs(query, mine.signal));
+        runs.push(...page.runs);
+        cursor = page.next;
+      } while (cursor !== null && runs.length < size && !mine.signal.aborted);
       if (mine.signal.aborted) return;
       trouble.replaceChildren();
       void keeping.refresh();
-      show(page.runs);
-      more.hidden = page.next === null;
+      show(runs);
+      more.hidden = cursor === null;
     } catch (error) {
       if (mine.signal.aborted) return;
-      fill(trouble, h("p", {}, error instanceof Error ? error.message : String(error)), h("button", { type: "button", onclick: () => void load() }, "Try again"));
-      setTimeout(() => !closed && void load(), 4000);
+      const asking = error instanceof api.ApiError && error.status === 422; // a filter that makes no sense
+      fill(trouble, h("p", {}, error instanceof Error ? error.message : String(error)), !asking && h("button", { type: "button", onclick: () => void load() }, "Try again"));
+      if (!asking) setTimeout(() => !closed && void load(), 4000);
     }
     asked = null;
     if (again) {
@@ -99,6 +131,7 @@ export function runsPage(loop) {
   /** @param {ListedRun[]} runs */
   function show(runs) {
     scroll.classList.remove("skeleton");
+    head(runs);
     const nothing = runs.length === 0;
     scroll.hidden = nothing;
     tools.hidden = nothing && !view.q;
@@ -116,7 +149,7 @@ export function runsPage(loop) {
       drawn.delete(id);
     }
     runs.forEach((run, place) => {
-      const told = JSON.stringify([run.rev, run.status, run.name, duration(run), view.theme]);
+      const told = JSON.stringify([run.rev, run.status, run.name, run.tags, duration(run), view.theme]);
       let known = drawn.get(run.id);
       if (!known || known.drawn !== told) {
         const held = known?.row.contains(document.activeElement) ? document.activeElement?.className : null;
@@ -151,7 +184,7 @@ export function runsPage(loop) {
       {},
       h("td", { class: "pick" }, box),
       h("td", {}, statusMark(run)),
-      h("th", { scope: "row" }, h("a", { class: "name", href: loop.href({ ...fresh, page: "run", run: run.id }) }, run.name), h("span", { class: "project" }, run.project), alertMark(run)),
+      h("th", { scope: "row" }, h("a", { class: "name", href: loop.href({ ...fresh, page: "run", run: run.id }) }, run.name), h("span", { class: "project" }, run.project), ...run.tags.map((tag) => h("button", { type: "button", class: "bare tag", title: "Only runs with this tag", onclick: () => loop.go({ q: withTag(view.q, tag) }) }, tag)), alertMark(run)),
       h("td", { class: "n" }, count(run.steps.train ?? 0), done !== null && done < 1 && h("span", { class: "meter", "aria-hidden": "true" }, bar)),
       h("td", { class: "n" }, count(run.epoch), run.epochs ? h("small", {}, ` / ${count(run.epochs)}`) : null),
       ...VALUES.map(([, keys]) => h("td", { class: "n" }, measure(keys.map((key) => run.summary[key]).find((value) => value !== undefined && value !== null)))),
@@ -178,7 +211,7 @@ export function runsPage(loop) {
     element,
     /** @param {View} now */
     show(now) {
-      const other = now.q !== view.q;
+      const other = now.q !== view.q || now.sort !== view.sort;
       view = now;
       if (document.activeElement !== filter) filter.value = now.q;
       document.title = "Runs · epochscope";
@@ -196,7 +229,13 @@ export function runsPage(loop) {
 }
 
 /** What a link into another page does not take along from the list. */
-const fresh = Object.freeze({ q: "", runs: /** @type {string[]} */ ([]) });
+const fresh = Object.freeze({ q: "", sort: "", runs: /** @type {string[]} */ ([]) });
+
+/** The order after a press on a column: one way, the other, and back to newest first. @param {string} sort @param {string} by */
+function next(sort, by) {
+  const [first, second] = by === "name" || by === "summary.loss" ? [by, `-${by}`] : [`-${by}`, by];
+  return sort === first ? second : sort === second ? "" : first;
+}
 
 /** What stands in place of a list without runs: how to make the first. */
 function welcome() {
