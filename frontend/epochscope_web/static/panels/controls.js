@@ -66,13 +66,6 @@ export function list(label, choose) {
 export function popover(word, ...content) {
   const summary = h("summary", {}, word);
   const element = h("details", { class: "popover" }, summary, h("div", { class: "sheet" }, ...content));
-  const elsewhere = (/** @type {Event} */ event) => {
-    if (!element.contains(/** @type {Node} */ (event.target))) element.open = false;
-  };
-  element.addEventListener("toggle", () => {
-    if (element.open) document.addEventListener("pointerdown", elsewhere);
-    else document.removeEventListener("pointerdown", elsewhere);
-  });
   element.addEventListener("keydown", (event) => {
     if (event.key === "Escape") close();
   });
@@ -82,3 +75,9 @@ export function popover(word, ...content) {
   }
   return { element, close };
 }
+
+document.addEventListener("pointerdown", (event) => {
+  for (const sheet of /** @type {NodeListOf<HTMLDetailsElement>} */ (document.querySelectorAll("details.popover[open]"))) {
+    if (!sheet.contains(/** @type {Node} */ (event.target))) sheet.open = false;
+  }
+});
