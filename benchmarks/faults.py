@@ -3,10 +3,9 @@
     python benchmarks/faults.py training                # some minutes on two cores
     python benchmarks/faults.py memory --seconds 60
 
-``training``: one process; each variant trains a model of its own in a thread of its own, an epoch at a time, in an
-order drawn anew for every round, so that a slow minute of the machine is slow for all. Compared are the variants of the
-same round; given are the median over the rounds and its 95 % interval (bootstrap). The second bare fit says what noise
-is left. The services:
+``training``: each variant trains in a process of its own, an epoch at a time while the others wait, in an order drawn
+anew for every round, so that a slow minute of the machine is slow for all. Compared are the variants of the same round;
+given are the median over the rounds and its 95 % interval (bootstrap). The services:
 
 * fine: ``epochscope serve``, in a process of its own
 * refused: nobody listens at the port
@@ -39,33 +38,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-WIDTH, BATCH = 256, 128  # of the model whose step takes about 5 ms on two cores
-STEPS = 160  # of an epoch
-WARM = 2  # epochs that are not measured
+WIDTH, BATCH = 400, 128  # of the model whose step takes about 5 ms on one core
+STEPS = 250  # of an epoch
+WARM = 1  # epochs that are not measured
 SLOW_S = 30.0
-
-
-class Turns:
-    """Lets one variant at a time train an epoch, each once a round, in an order drawn anew."""
-
-    def __init__(self, names: list[str], rounds: int) -> None:
-        self.wall: dict[str, list[float]] = {name: [] for name in names}
-        draw = random.Random(1)
-        self._order = [name for _ in range(rounds + WARM) for name in draw.sample(names, len(names))]
-        self._warm = WARM * len(names)
-        self._place = 0
-        self._moved = threading.Condition()
-
-    def wait(self, name: str) -> None:
-        with self._moved:
-            self._moved.wait_for(lambda: self._place < len(self._order) and self._order[self._place] == name)
-
-    def done(self, name: str, seconds: float) -> None:
-        with self._moved:
-            if self._place >= self._warm:
-                self.wall[name].append(seconds)
-            self._place += 1
-            self._moved.notify_all()
 
 
 @contextlib.contextmanager
@@ -119,71 +95,88 @@ def nobody() -> str:
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
-def training(rounds: int) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
-    from epochscope.keras import Monitor
+_TRAINING = """
+import sys, time
+import keras, numpy as np
+from epochscope.keras import Monitor
+width, batch, steps, epochs = map(int, sys.argv[1:5])
+class Turn(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        sys.stdin.readline()
+        self.began = time.perf_counter(), time.process_time()
+    def on_epoch_end(self, epoch, logs=None):
+        wall = time.perf_counter() - self.began[0]
+        time.sleep(0.6)  # for the worker threads to come to the end of what this epoch has left to them
+        print("took", wall, time.process_time() - self.began[1], flush=True)
+x = np.random.default_rng(1).random((steps * batch, 784), np.float32)
+y = np.random.default_rng(2).integers(0, 10, len(x))
+layers = keras.layers
+model = keras.Sequential([keras.Input((784,)), layers.Dense(width, activation="relu"),
+                          layers.Dense(width, activation="relu"), layers.Dense(10, activation="softmax")])
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+monitors = [Monitor("faults", url=sys.argv[5], spool_dir=sys.argv[6])] if len(sys.argv) > 5 else []
+model.fit(x, y, batch_size=batch, epochs=epochs, verbose=0, callbacks=[*monitors, Turn()])
+"""
 
-    class Turn(keras.callbacks.Callback):  # type: ignore[misc]
-        """The last callback: measures an epoch from its first batch to its last, then hands over."""
 
-        def __init__(self, name: str) -> None:
-            super().__init__()
-            self.name = name
+class Training:
+    """A fit in a process of its own, an epoch at a time; TensorFlow computes on one core."""
 
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            turns.wait(self.name)
-            self.began = time.perf_counter()
+    def __init__(self, epochs: int, *monitored: str) -> None:
+        one = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        words = [str(number) for number in (WIDTH, BATCH, STEPS, epochs)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _TRAINING, *words, *monitored],
+            env=os.environ | one, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        self.wall: list[float] = []
+        self.processor: list[float] = []
 
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            seconds = time.perf_counter() - self.began
-            time.sleep(0.2)
-            turns.done(self.name, seconds)
+    def epoch(self) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        line = next(line for line in self.process.stdout if line.startswith("took "))
+        _, wall, processor = line.split()
+        self.wall.append(float(wall))
+        self.processor.append(float(processor))
 
-    def fit(name: str, url: str | None, folder: Path) -> None:
-        layers = keras.layers
-        model = keras.Sequential(
-            [
-                keras.Input((784,)),
-                layers.Dense(WIDTH, activation="relu"),
-                layers.Dense(WIDTH, activation="relu"),
-                layers.Dense(10, activation="softmax"),
-            ]
-        )
-        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-        monitors = [] if url is None else [Monitor("faults", name, url=url, spool_dir=folder / name)]
-        model.fit(x, y, batch_size=BATCH, epochs=rounds + WARM, verbose=0, callbacks=[*monitors, Turn(name)])
 
-    rng = np.random.default_rng(1)
-    x = rng.random((STEPS * BATCH, 784), np.float32)
-    y = rng.integers(0, 10, len(x))
+def training(rounds: int, seed: int) -> None:
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         urls = {
             "bare": None,
-            "bare again": None,
             "fine": stack.enter_context(healthy(folder)),
             "refused": nobody(),
             "black hole": stack.enter_context(black_hole()),
             "slow": stack.enter_context(slow()),
         }
-        turns = Turns(list(urls), rounds)
-        fits = [threading.Thread(target=fit, args=(name, url, folder), daemon=True) for name, url in urls.items()]
-        for thread in fits:
-            thread.start()
-        for thread in fits:
-            thread.join()
-    wall = {name: np.array(seconds) for name, seconds in turns.wall.items()}
-    print(f"\nKeras {keras.__version__} on {keras.backend.backend()}, {platform.machine()}, {os.cpu_count()} cores")
-    print(f"bare step {1e3 * np.median(wall['bare']) / STEPS:.2f} ms, {rounds} rounds of {STEPS} steps\n")
-    print("| variant | over bare, % | over fine, % |\n| --- | --- | --- |")
-    both = (wall["bare"] + wall["bare again"]) / 2
-    for name in urls:
-        over_bare = wall["bare again"] / wall["bare"] if name.startswith("bare") else wall[name] / both
-        over_fine = "" if name.startswith("bare") or name == "fine" else interval(wall[name] / wall["fine"])
-        print(f"| {name} | {interval(over_bare)} | {over_fine} |")
+        fits = {
+            name: Training(rounds + WARM, *([] if url is None else [url, str(folder / name)]))
+            for name, url in urls.items()
+        }
+        draw = random.Random(seed)
+        for _ in range(rounds + WARM):
+            for name in draw.sample(list(fits), len(fits)):
+                fits[name].epoch()
+        for fit in fits.values():
+            fit.process.kill()
+            fit.process.communicate()
+    wall = {name: np.array(fit.wall[WARM:]) for name, fit in fits.items()}
+    processor = {name: np.array(fit.processor[WARM:]) for name, fit in fits.items()}
+    print(f"{platform.machine()}, {os.cpu_count()} cores; bare step {1e3 * np.median(wall['bare']) / STEPS:.2f} ms, "
+          f"{rounds} rounds of {STEPS} steps\n")  # fmt: skip
+    print("| service | over bare, % of wall time | over fine, % of wall time | over bare, % of processor time |")
+    print("| --- | --- | --- | --- |")
+    for name in (one for one in urls if one != "bare"):
+        over_fine = "" if name == "fine" else interval(wall[name] / wall["fine"])
+        cpu = interval(processor[name] / processor["bare"])
+        print(f"| {name} | {interval(wall[name] / wall['bare'])} | {over_fine} | {cpu} |")
+    print(json.dumps({name: [round(one, 4) for one in fit.wall[WARM:]] for name, fit in fits.items()}))
     sys.stdout.flush()
-    os._exit(0)  # the threads of services and fits that are left hold nothing of worth
+    os._exit(0)  # the threads of services that are left hold nothing of worth
 
 
 def interval(ratio: NDArray[np.float64]) -> str:
@@ -248,12 +241,13 @@ def memory(seconds: float, rate: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("training", "memory"))
-    parser.add_argument("--rounds", type=int, default=20, help="of training")
+    parser.add_argument("--rounds", type=int, default=24, help="of training")
+    parser.add_argument("--seed", type=int, default=1, help="of the order in training")
     parser.add_argument("--seconds", type=float, default=60, help="of each case of memory")
     parser.add_argument("--rate", type=int, default=100_000, help="values a second for memory")
     chosen = parser.parse_args()
     if chosen.what == "training":
-        training(chosen.rounds)
+        training(chosen.rounds, chosen.seed)
     else:
         memory(chosen.seconds, chosen.rate)
 
