@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
-from epochscope import keras_facts, keras_step
-from epochscope import keras_patches as patches
+from epochscope import keras_frames, keras_step
+from epochscope.keras_guest import clear_away
 from epochscope.keras_outputs import Outputs
 from epochscope.keras_progress import Quiet
 
@@ -19,81 +19,65 @@ _PRIVATE = ("train_step", "test_step", "compute_metrics", "compute_loss", "_loss
 
 
 class Attachment(Quiet):
-    """Sees what ``fit`` and ``evaluate`` do with ``model``, until ``detach()``.
+    """Sees what ``fit`` and ``evaluate`` do with ``model``, until ``leave()``.
 
     Args:
         model: compiled.
-        class_names, num_classes: as given to Monitor.
+        outputs: how its outputs are to be read.
         on_error: told of errors in our own part.
         epoch_values: a bound method (held weakly), called where the batches of an epoch or of a validation pass
             are through; what it returns is seen by every callback, whatever the order, and by History.
+        on_broken_off: a bound method (held weakly), called when the fit has ended and nobody has said so.
     """
 
     def __init__(
         self,
         model: Any,
-        class_names: Mapping[str, Sequence[str]],
-        num_classes: int | None,
+        outputs: Outputs,
         on_error: Callable[[Exception], None],
         epoch_values: Callable[[], dict[str, float]],
+        on_broken_off: Callable[[], None],
     ) -> None:
-        super().__init__()
-        self.foreign = False  # an evaluate() of someone else is running
-        self.batch_size = keras_facts.batch_size(model)
-        self._epoch_values = weakref.WeakMethod(epoch_values)
         clear_away(model)
+        super().__init__(model, on_error)
+        self.batch_size = keras_frames.batch_size(model)
+        self._epoch_values = weakref.WeakMethod(epoch_values)
+        self._on_broken_off = weakref.WeakMethod(on_broken_off)
         self.why_not = _why_not(model)
         self.capture: Any = None
         if not self.why_not:
-            self.capture = _capture(model, Outputs(class_names, num_classes), self.batch_size, on_error)
-        if hasattr(model, "make_test_function"):
-            self.put(model, "make_test_function", Attachment._see_evaluate)
+            self.capture = _capture(model, outputs, self.batch_size, on_error)
         self.sees_epochs = hasattr(model, "_get_metrics_result_or_logs")
         if self.sees_epochs:
             self.put(model, "_get_metrics_result_or_logs", Attachment._see_epoch)
-        self.hide_published()
 
-    def begin(self) -> None:
-        """From now on, whoever finds us on a model he attaches to knows that our fit has failed."""
-        self.begun = True
+    def take_along(self, model: Any) -> None:
         if self.capture is not None:
-            self.capture.begun = True
+            self.capture.remove()
 
-    def detach(self, going_on: bool = False) -> None:
-        """Leaves everything as it was found; ``going_on``: in the middle of a fit."""
-        self.sweep()
-        if self.capture is not None:
-            self.capture.remove(going_on)
+    def broken_off(self) -> None:
+        tell = self._on_broken_off()
+        if tell is not None:
+            tell()
+        self.leave()
+
+    def is_visited(self, model: Any) -> bool:
+        """Whether some callback of the fit that we watch evaluates ``model`` with a list of callbacks of its own."""
+        return self._model() is model and not self.is_of(keras_frames.callback_list()) and not self.is_over()
 
     def class_names(self) -> list[tuple[str, ...]]:
         """The names of the classes of each output that is counted, in the order of their indices."""
         outputs = self.capture.outputs if self.capture is not None else None
         return [outputs.names_of(name) for name in outputs.rules] if outputs is not None else []
 
-    def _see_evaluate(self, original: Any, *args: Any, **kwargs: Any) -> Any:
-        self.foreign = True  # until on_test_begin tells Monitor that it is ours
-        return original(*args, **kwargs)
-
     def _see_epoch(self, original: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(*args, **kwargs)
-        if self.foreign:
-            self.foreign = False
-            return result
+        callbacks = keras_frames.list_of(self._model())
+        if callbacks is not None and not self.is_of(callbacks):
+            return result  # an evaluate() of someone else
         collect = self._epoch_values()
         values = collect() if collect is not None else {}
         return {**result, **values} if isinstance(result, dict) and values else result
-
-
-def clear_away(model: Any) -> None:
-    """Takes from ``model`` what a fit that ended by an exception has left there: Keras told nobody."""
-    targets = [model, *model.metrics, *getattr(getattr(model, "_compile_metrics", None), "metrics", ())]
-    for target in targets:
-        for left in patches.owners(target):
-            if left.begun:
-                left.live = False
-                left.left_behind()
-    for target in targets:
-        patches.sweep(target)
 
 
 def _capture(

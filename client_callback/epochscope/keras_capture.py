@@ -15,9 +15,10 @@ import tensorflow as tf
 
 from epochscope.keras_classify import Rule, codes, narrowed
 from epochscope.keras_outputs import Outputs
+from epochscope.keras_patches import forget_compiled_steps
 from epochscope.keras_ring import Ring, counted, length_of, packed_row
 from epochscope.keras_rows import Layout, Rows, parsed_rows
-from epochscope.keras_step import Watch, compile_steps_anew
+from epochscope.keras_step import Watch
 
 _LEAST_ENTRIES = 2**17  # 1 MiB: small batches come fast, and each reading costs about the same
 _MOST_ENTRIES = 2**22  # 32 MiB
@@ -55,7 +56,7 @@ class Capture(Watch):
             return
         self._batch_size = 2 * max(self.train.longest, self.test.longest, self._batch_size or 0)
         self.train, self.test = Ring(), Ring()
-        compile_steps_anew(model)
+        forget_compiled_steps(model)
 
     def read(self, ring: Ring) -> tuple[list[Rows], int]:
         """The batches logged since the last reading, in order, and how many were lost (0, but for a log that

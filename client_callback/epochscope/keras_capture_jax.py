@@ -18,9 +18,10 @@ import numpy as np
 from jax import lax
 
 from epochscope.keras_classify import Rule, codes
+from epochscope.keras_metrics import Step
 from epochscope.keras_outputs import Outputs
 from epochscope.keras_rows import Layout, Rows, parsed_rows
-from epochscope.keras_step import Step, Watch
+from epochscope.keras_step import Watch
 from epochscope.keras_waiting import Waiting
 
 _MOST_CLASSES = 46_340  # whose pairs int32 can number: JAX has no more unless told otherwise
@@ -41,6 +42,9 @@ class Capture(Watch):
         self.test = Waiting()
         self._keys = {True: f"epochscope train {(number := next(_numbers))}", False: f"epochscope test {number}"}
         super().__init__(model, outputs, on_error)
+
+    def _put_all(self, model: Any) -> None:
+        super()._put_all(model)
         self._put(model, "_make_function", Capture._run_function)
 
     def nearly_full(self, log: Waiting, calls: int) -> bool:

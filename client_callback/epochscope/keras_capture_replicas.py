@@ -16,9 +16,9 @@ import keras
 import tensorflow as tf
 
 from epochscope import keras_capture
+from epochscope.keras_metrics import Step
 from epochscope.keras_ring import Counted
 from epochscope.keras_rows import Layout
-from epochscope.keras_step import Step
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Capture(keras_capture.Capture):
             return None
         return _State(metric, tuple(tf.convert_to_tensor(each) for each in metric.variables))
 
-    def _named(self, model: Any, step: Step) -> dict[str, Any]:
+    def named(self, model: Any, step: Step) -> dict[str, Any]:
         """The values of the whole batch, the same on every replica."""
         states = {key: each for key, each in step.results.items() if isinstance(each, _State)}
         if isinstance(step.loss, _State):
@@ -74,7 +74,7 @@ class Capture(keras_capture.Capture):
                 step.loss = value
             else:
                 step.results[key] = value
-        return super()._named(model, step)
+        return super().named(model, step)
 
     def _keep(self, result: Any, training: bool, layout: Layout, scalars: list[Any], codes: list[Any]) -> Any:
         step = self._step

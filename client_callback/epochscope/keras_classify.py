@@ -20,9 +20,12 @@ _WIDE = 2**31  # more than there can be classes
 
 _REGRESSION = re.compile(
     r"mean(squared|absolute|absolutepercentage|squaredlogarithmic)error|mse|mae|mape|msle|huber|logcosh"
-    r"|cosinesimilarity|poisson|tversky|dice|ctc"
+    r"|cosinesimilarity|poisson"
 )
 _SIGNED = ("hinge", "squaredhinge")
+_LABELS = {"index": "indices", "one-hot": "one-hot"}
+
+Task = Literal["classes", "labels"]  # each sample has one class; or each unit is a label that says yes or no
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,15 @@ class Rule:
         """How many codes a sample has: one, or one for each label."""
         return self.names if self.labels == "several" else 1
 
+    def in_words(self) -> str:
+        """How it is read, for the person who trains."""
+        if self.labels == "several":
+            return f"{self.names} labels, each yes or no (yes is a score above {self.threshold:g})"
+        without = f", without the label {self.ignore}" if self.ignore is not None else ""
+        if self.labels == "binary":
+            return f"2 classes (class 1 is a score above {self.threshold:g}{without})"
+        return f"{self.classes} classes (labels are {_LABELS[self.labels]}, the highest score counts{without})"
+
 
 def loss_name(loss: Any) -> str:
     """The plain name of a loss: of a string, a function, a Loss object; "" for none."""
@@ -58,7 +70,9 @@ def loss_name(loss: Any) -> str:
     return str(name)
 
 
-def rule_for(y: Any, y_pred: Any, loss: Any, activation: str, wanted: int | None, has_accuracy: bool) -> Rule | str:
+def rule_for(
+    y: Any, y_pred: Any, loss: Any, activation: str, wanted: int | None, has_accuracy: bool, task: Task | None = None
+) -> Rule | str:
     """How to read one output; or, in words, why it can't be read.
 
     Args:
@@ -67,29 +81,36 @@ def rule_for(y: Any, y_pred: Any, loss: Any, activation: str, wanted: int | None
         activation: of the last layer, "" if unknown.
         wanted: the number of classes the person named, which settles a doubtful case.
         has_accuracy: whether some accuracy is compiled, which tells of classes, too.
+        task: what the person says it is, whatever the rest looks like.
     """
     name = re.sub(r"[^a-z]", "", loss_name(loss).lower())
     units = y_pred.shape[-1] if len(y_pred.shape) > 1 else 1
-    if _REGRESSION.fullmatch(name):
-        return f"{loss_name(loss)} is a loss of regression"
+    if task is None and _REGRESSION.fullmatch(name):
+        return f'{loss_name(loss)} is a loss of regression (if its labels are classes, say Monitor(task="classes"))'
+    if task is None and name == "ctc":
+        return f"{loss_name(loss)} aligns sequences, so that no position has a label of its own"
     if units is None:
         return "the number of classes can't be told from the model's output shape"
     logits = bool(getattr(loss, "from_logits", False))
     ignore = getattr(loss, "ignore_class", None)
+    same_shape = len(y.shape) == len(y_pred.shape) and y.shape[-1] not in (1, None)
+    if same_shape and y.shape[-1] != units:
+        return f"labels of {y.shape[-1]} entries do not fit {units} scores"
+    if task == "labels":
+        if len(y.shape) != len(y_pred.shape) or y.shape[-1] not in (units, None):
+            return f"labels that say yes or no each must have the shape of the {units} scores"
+        return Rule("several", 2 * units, _threshold(name, logits, activation))
     if units == 1:
         if name in _SIGNED:
             return Rule("binary", 2, 0.0)
         if "binary" in name or name in ("crossentropy", "ce") or activation == "sigmoid":
             return Rule("binary", 2, 0.0 if logits else 0.5)
-        if wanted == 2:
-            return Rule("binary", 2, 0.5 if activation == "sigmoid" else 0.0)
+        if wanted == 2 or task == "classes":
+            return Rule("binary", 2, _threshold(name, logits, activation))
         return f"one number a sample and the loss {loss_name(loss) or 'none'} do not tell of classes"
-    same_shape = len(y.shape) == len(y_pred.shape) and y.shape[-1] not in (1, None)
-    if same_shape and y.shape[-1] != units:
-        return f"labels of {y.shape[-1]} entries do not fit {units} scores"
     if "sparse" in name:
         return Rule("index", units, ignore=ignore)
-    if same_shape and ("binary" in name or activation == "sigmoid") and activation != "softmax":
+    if task is None and same_shape and ("binary" in name or activation == "sigmoid") and activation != "softmax":
         return Rule("several", 2 * units, 0.0 if logits else 0.5)
     evidence = (
         "categorical" in name
@@ -97,6 +118,7 @@ def rule_for(y: Any, y_pred: Any, loss: Any, activation: str, wanted: int | None
         or activation == "softmax"
         or has_accuracy
         or wanted == units
+        or task == "classes"
     )
     if not evidence:
         return (
@@ -104,6 +126,11 @@ def rule_for(y: Any, y_pred: Any, loss: Any, activation: str, wanted: int | None
             f"classes (if they are, say Monitor(num_classes={units}))"
         )
     return Rule("one-hot" if same_shape else "index", units, ignore=ignore)
+
+
+def _threshold(name: str, logits: bool, activation: str) -> float:
+    """Above which score an output says yes: half of a probability, 0 of a logit."""
+    return 0.5 if not logits and ("binary" in name or activation == "sigmoid") else 0.0
 
 
 def codes(rule: Rule, y: Any, y_pred: Any, weight: Any, whole: str = "int64", wide: bool = False) -> Any:

@@ -1,8 +1,4 @@
-"""What can be known of a training without being told: model, optimizer, batch size, what it runs on.
-
-Some of it lies only in the frames of ``fit()`` above us while it sets up its callbacks; where it is not found
-there, it is left out.
-"""
+"""What can be known of a training without being told: model, optimizer, loss, what it runs on."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ import platform
 import re
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import keras
@@ -83,59 +78,9 @@ def has_own_name(model: Any) -> bool:
     return re.fullmatch(r"(sequential|functional|model)(_\d+)?", str(model.name)) is None
 
 
-def callback_list() -> Any:
-    """The list of callbacks that is being given its model further up this stack; None if there is none."""
-    for frame in _frames():
-        owner = frame.f_locals.get("self")
-        if isinstance(owner, keras.callbacks.CallbackList):
-            return owner
-    return None
-
-
-def batch_size(model: Any) -> int | None:
-    """The batch size of the ``fit`` or ``evaluate`` further up this stack, if it can be told."""
-    for frame in _frames():
-        if frame.f_locals.get("self") is model and "epoch_iterator" in frame.f_locals:
-            iterator = frame.f_locals["epoch_iterator"]
-            adapter = getattr(iterator, "data_adapter", None)
-            sizes = (getattr(adapter, "batch_size", None), frame.f_locals.get("batch_size"), _dimension(iterator))
-            return next((size for size in sizes if isinstance(size, int) and size > 0), None)
-    return None
-
-
-def fit_argument(model: Any, name: str, missing: Any) -> Any:
-    """What the ``fit`` of ``model`` further up this stack was given; ``missing`` if that can't be told."""
-    for frame in _frames():
-        if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model and name in frame.f_locals:
-            return frame.f_locals[name]
-    return missing
-
-
 def scalar(variable: Any) -> float:
     """The number in a variable of Keras, also in one that is spread over devices (and then knows no ``float``)."""
     return float(variable.numpy() if keras.config.backend() == "tensorflow" else variable)
-
-
-def in_stack(value: object) -> bool:
-    """Whether some call further up this stack holds ``value``."""
-    return any(value is local for frame in _frames()[1:] for local in frame.f_locals.values())
-
-
-def _dimension(iterator: Any) -> Any:
-    """The leading dimension of a ``tf.data`` pipeline, where it is fixed."""
-    try:
-        return keras.tree.flatten(iterator._distributed_dataset.element_spec)[0].shape[0]
-    except (AttributeError, IndexError, ValueError):
-        return None
-
-
-def _frames() -> list[FrameType]:
-    frames: list[FrameType] = []
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and len(frames) < 25:
-        frames.append(frame)
-        frame = frame.f_back
-    return frames
 
 
 def _settings(prefix: str, owner: Any) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import keras
 
 from epochscope.arguments import OUTPUT, numbered
-from epochscope.keras_classify import Rule, rule_for
+from epochscope.keras_classify import Rule, Task, rule_for
 
 
 class Outputs:
@@ -17,11 +17,18 @@ class Outputs:
     Args:
         class_names: by output name, as the person gave them.
         num_classes: what the person said where there are no names.
+        task: what the person said that all outputs are, or some by their names.
     """
 
-    def __init__(self, class_names: Mapping[str, Sequence[str]], num_classes: int | None) -> None:
+    def __init__(
+        self,
+        class_names: Mapping[str, Sequence[str]],
+        num_classes: int | None,
+        task: Task | Mapping[str, Task] | None = None,
+    ) -> None:
         self._given = dict(class_names)
         self._num_classes = num_classes
+        self._task = task
         self.rules: dict[str, Rule] = {}
         self.reasons: dict[str, str] = {}  # why an output is not read
         self.notes: list[str] = []
@@ -53,6 +60,12 @@ class Outputs:
         given = tuple(self._given.get(output, ()))
         return (*given[:classes], *numbered(classes)[len(given) :])
 
+    def in_words(self) -> str:
+        """How they are read, for the person who trains; "" if there are none."""
+        several = len(self.rules) + len(self.reasons) > 1
+        each = [f"{name}: {rule.in_words()}" if several else rule.in_words() for name, rule in self.rules.items()]
+        return "; ".join(each)
+
     def with_labels(self) -> set[str]:
         """The outputs whose samples may have several labels."""
         return {name for name, rule in self.rules.items() if rule.labels == "several"}
@@ -66,6 +79,7 @@ class Outputs:
             _activation_of(model, number),
             len(given) if given else self._num_classes,
             _has_accuracy(model),
+            self._task.get(name) if isinstance(self._task, Mapping) else self._task,
         )
         if isinstance(rule, str):
             self.reasons[name] = rule
@@ -135,3 +149,15 @@ def _activation_of(model: Any, number: int) -> str:
 def _has_accuracy(model: Any) -> bool:
     compiled = getattr(model, "_compile_metrics", None)
     return compiled is not None and any("acc" in metric.name for metric in compiled.metrics)
+
+
+def known_task(task: Any) -> Any:
+    """``task`` as Monitor takes it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    for one in task.values() if isinstance(task, Mapping) else [task]:
+        if one is not None and one not in get_args(Task):
+            raise ValueError(f"task must be one of {', '.join(map(repr, get_args(Task)))}, not {one!r}")
+    return task

@@ -17,10 +17,6 @@ class Owner:
     """Who made a patch. While ``live``, the patch does something; the patch does not keep it in memory."""
 
     live = True
-    begun = False  # in the fit it was made for; one found by the next fit has been left behind
-
-    def left_behind(self) -> None:
-        """Takes away what is no patch, when someone else has found it and ended its life."""
 
 
 class Patch:
@@ -53,19 +49,22 @@ def put(owner: Owner, target: object, name: str, replacement: Callable[..., Any]
     own[name] = Patch(owner, getattr(target, name), own.get(name, _ABSENT), replacement)
 
 
-def sweep(target: object) -> None:
-    """Takes away the patches of owners that no longer live; those of others stay in place."""
+def sweep(target: object) -> bool:
+    """Takes away the patches of owners that no longer live, and says whether there were any; others stay in place."""
     own = vars(target)
+    found = False
     for name, value in list(own.items()):
         if not isinstance(value, Patch):
             continue
         kept: Any = value
         while isinstance(kept, Patch) and kept.owner is None:
             kept = kept.shadowed
+        found |= kept is not value
         if kept is _ABSENT:
             del own[name]
         elif kept is not value:
             own[name] = kept
+    return found
 
 
 def owners(target: object) -> set[Owner]:
@@ -77,3 +76,14 @@ def owners(target: object) -> set[Owner]:
                 found.add(owner)
             value = value.shadowed
     return found
+
+
+def forget_compiled_steps(model: Any) -> None:
+    """The next step is traced anew, with whatever patches there are by then; also in the middle of a fit."""
+    for made, make in (("train_function", "make_train_function"), ("test_function", "make_test_function")):
+        if getattr(model, made, None) is None:
+            continue
+        try:
+            getattr(model, make)(force=True)
+        except TypeError:  # the model has a way of its own, that knows no force
+            setattr(model, made, None)

@@ -7,32 +7,18 @@ from typing import Any
 
 import keras
 
-from epochscope import keras_facts
-from epochscope import keras_patches as patches
+from epochscope import keras_frames
+from epochscope.keras_guest import Guest
 
 
-class Quiet(patches.Owner):
-    """Patches of one fit, taken away together. The progress bar does not print the keys in ``published``: it would
-    grow by three numbers a class."""
+class Quiet(Guest):
+    """A guest on the progress bar, too, which does not print the keys in ``published``: it would grow by three numbers
+    a class."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: Any, on_error: Callable[[Exception], None]) -> None:
+        super().__init__(model, on_error)
         self.published: set[str] = set()  # our keys in the logs of epochs
-        self._patched: list[object] = []
-
-    def put(self, target: Any, name: str, replacement: Callable[..., Any]) -> None:
-        """As ``keras_patches.put``, until ``sweep()``."""
-        patches.put(self, target, name, replacement)
-        self._patched.append(target)
-
-    def sweep(self) -> None:
-        """Takes all of it away."""
-        self.live = False
-        for target in self._patched:
-            patches.sweep(target)
-
-    def hide_published(self) -> None:
-        """To be called by a callback that is being given its model, or its ``on_train_begin``."""
-        for callback in getattr(keras_facts.callback_list(), "callbacks", ()):
+        for callback in getattr(keras_frames.callback_list(), "callbacks", ()):
             if isinstance(callback, keras.callbacks.ProgbarLogger):
                 self.put(callback, "on_epoch_end", Quiet._see_progress)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from epochscope import keras_facts, wire
+from epochscope import keras_facts, keras_frames, wire
 
 _KERAS_BATCH = 32  # what Keras makes of arrays where no batch size is given
 _UNKNOWN = object()
@@ -24,7 +24,7 @@ def batches_before(model: Any, epoch: int, per_epoch: int | None) -> dict[wire.S
     brings its count along. Validation: None if it is not known; left out if there is none.
     """
     found: dict[wire.Split, int | None] = {"train": _trained(model, epoch, per_epoch)}
-    validates = keras_facts.fit_argument(model, "validation_data", missing=_UNKNOWN)
+    validates = keras_frames.fit_argument(model, "validation_data", missing=_UNKNOWN)
     if validates is not None:
         found["val"] = None if validates is _UNKNOWN and epoch else _validated(model, epoch)
     return found
@@ -39,12 +39,12 @@ def _trained(model: Any, epoch: int, per_epoch: int | None) -> int:
 
 
 def _validated(model: Any, epoch: int) -> int | None:
-    often = keras_facts.fit_argument(model, "validation_freq", 1)
+    often = keras_frames.fit_argument(model, "validation_freq", 1)
     passes = epoch // often if isinstance(often, int) else sum(each <= epoch for each in often)
-    size = keras_facts.fit_argument(model, "validation_batch_size", None)
-    size = size or keras_facts.fit_argument(model, "batch_size", None) or _KERAS_BATCH
-    limit = keras_facts.fit_argument(model, "validation_steps", None)
-    batches = _batches_of(keras_facts.fit_argument(model, "val_x", None), size)
+    size = keras_frames.fit_argument(model, "validation_batch_size", None)
+    size = size or keras_frames.fit_argument(model, "batch_size", None) or _KERAS_BATCH
+    limit = keras_frames.fit_argument(model, "validation_steps", None)
+    batches = _batches_of(keras_frames.fit_argument(model, "val_x", None), size)
     known = [number for number in (batches, limit) if number is not None]
     if passes and not known:
         return None

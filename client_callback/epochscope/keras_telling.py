@@ -89,11 +89,11 @@ class Telling:
                 params={**keras_facts.sizes(model), **self._params}, environment=keras_facts.shape_of(model)
             )
 
-    def end(self, status: str) -> None:
+    def end(self, status: str, reason: str = "") -> None:
         """Ends the run and waits, not long, until all of it is stored."""
         if self.run is not None:
             self._let_go()
-            self.run.finish(status)
+            self.run.finish(status, reason)
 
     def abandon(self, status: str, reason: str) -> None:
         """Ends the run, if it is still open, and waits for nothing."""
@@ -123,6 +123,8 @@ class Telling:
         self._capture = text
         if reasons:
             say(f"no confusion matrix of this model: {reasons}. Loss and metrics are recorded")
+        if outputs.rules:
+            say(f"run {self.run.name} counts {outputs.in_words()}")
         for note in outputs.notes:
             say(note)
         self.run.describe(

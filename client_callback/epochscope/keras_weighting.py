@@ -7,7 +7,6 @@ weights compiles nothing anew.
 from __future__ import annotations
 
 import contextlib
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from epochscope import keras_facts
+from epochscope import keras_patches as patches
 from epochscope.flusher import say
 from epochscope.keras_classify import Rule
 from epochscope.keras_outputs import Outputs
@@ -50,26 +49,18 @@ class Weighting(Quiet):
         on_error: told of errors in our own part of the step, which then goes on without weights.
     """
 
-    begun = True  # made when its fit has begun
-
     def __init__(
         self, model: Any, output: str | None, classes: int | None, on_error: Callable[[Exception], None]
     ) -> None:
-        super().__init__()
-        self._model = weakref.ref(model)
+        super().__init__(model, on_error)
+        self.begun = True
         self._output = output
         self._outputs = Outputs({}, classes)
-        self._on_error = on_error
         self._variable: Any = None
         self._held: _Held | None = None
         self._evaluating = False
         self._told: set[str] = set()
         self.useless = False  # this model's steps can't be weighted; why is said
-        callback_list = keras_facts.callback_list()
-        self._callback_list = weakref.ref(callback_list) if callback_list is not None else None
-        for name in ("make_train_function", "make_test_function"):
-            self.put(model, name, Weighting._see_new_steps)
-        self.hide_published()
         if classes is not None:
             self.use(np.ones(classes, np.float32))
 
@@ -80,24 +71,16 @@ class Weighting(Quiet):
                 return
             self.put(model, "compute_loss", Weighting._weigh)
             self.put(model, "test_step", Weighting._see_test_step)
-            model.test_function = None
-            model.make_train_function(force=True)
+            patches.forget_compiled_steps(model)
         if self._variable is not None:
             self._variable.assign(weights)
 
-    def remove(self) -> None:
-        """Leaves the model as it was found."""
-        self.sweep()
-        self.left_behind()
-
-    def left_behind(self) -> None:
-        model = self._model()
-        if model is None or self._variable is None:
+    def take_along(self, model: Any) -> None:
+        if self._variable is None:
             return
         if self._held is not None:
             model._metrics[:] = [metric for metric in model._metrics if metric is not self._held]
-        model.train_function = None
-        model.test_function = None
+        patches.forget_compiled_steps(model)
 
     def _make_variable(self, model: Any, classes: int) -> bool:
         if keras.config.backend() != "jax":
@@ -113,13 +96,6 @@ class Weighting(Quiet):
             return False
         self._held, self._variable = held, held.weights_of_classes
         return True
-
-    def _see_new_steps(self, original: Any, *args: Any, **kwargs: Any) -> Any:
-        """Keras asks for its compiled steps at the start of each fit and evaluation. If that is no longer in the
-        fit we were made for, then that fit has failed, and Keras has told nobody."""
-        if self._callback_list is not None and not _running(self._callback_list):
-            self.remove()
-        return original(*args, **kwargs)
 
     # -- inside the step
 
@@ -190,11 +166,6 @@ class Weighting(Quiet):
         if why not in self._told:
             self._told.add(why)
             say(f"class weights are not used: {why}")
-
-
-def _running(callback_list: weakref.ref[Any]) -> bool:
-    """Whether the fit that made this list of callbacks is going on further up this stack."""
-    return callback_list() is not None and keras_facts.in_stack(callback_list())
 
 
 def _class_indices(rule: Rule, truth: Any, scores: Any) -> Any:

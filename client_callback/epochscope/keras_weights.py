@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from epochscope import keras_facts
+from epochscope import keras_frames
 from epochscope import keras_patches as patches
 from epochscope.flusher import say
 from epochscope.keras_attachment import Attachment
@@ -119,7 +119,7 @@ class ClassWeights(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         self._weighting = Weighting(model, self._output, classes, self.trouble)
         if self._initial is not None:
             self._weighting.use(self._initial.astype(np.float32))
-        if keras_facts.fit_argument(model, "validation_data", missing=True) is None:
+        if keras_frames.fit_argument(model, "validation_data", missing=True) is None:
             self._say("fit() has no validation data, so class weights stay as they are")
 
     @guarded
@@ -249,7 +249,7 @@ class ClassWeights(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
     def _end(self) -> None:
         if self._weighting is not None:
             weighting, self._weighting = self._weighting, None
-            weighting.remove()
+            weighting.leave()
 
     def _say(self, text: str) -> None:
         if text not in self._told:

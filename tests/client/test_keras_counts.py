@@ -272,7 +272,7 @@ def test_a_log_that_is_too_small_loses_batches_says_how_many_and_grows(
 
     monkeypatch.setattr(keras_capture, "_LEAST_ENTRIES", 40)
     monkeypatch.setattr(keras_capture, "_ROWS", 1)
-    monkeypatch.setattr("epochscope.keras_facts.batch_size", lambda model: 1)
+    monkeypatch.setattr("epochscope.keras_frames.batch_size", lambda model: 1)
     model = sequential(steps_per_execution=4)
     fit(model, Y, monitor(listener))
     assert "4 batches were larger than expected and not recorded" in capsys.readouterr().err

@@ -194,7 +194,8 @@ def test_on_another_backend_running_means_are_recorded_and_named_so(
     (line,) = lines(capsys.readouterr().err)
     assert "only running means" in line
     assert "this is numpy" in line
-    assert listener.keys() == {"loss (running mean)", "accuracy (running mean)"}
+    found = {key for key in sorted(listener.keys()) if not key.startswith("system/")}  # a fit that takes long has these
+    assert found == {"loss (running mean)", "accuracy (running mean)"}
     assert listener.series("loss (running mean)")[0] == [1, 2, 3, 4, 5, 6]
     assert listener.series("val_loss", by="epoch")[0] == []
     assert listener.series("loss", "val", "epoch")[0] == [1, 2]

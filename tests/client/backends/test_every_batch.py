@@ -265,10 +265,10 @@ def test_masked_positions_are_not_counted_and_where_keras_loses_the_mask_nothing
 def test_more_steps_than_are_kept_on_the_device_are_read_in_between(
     listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from epochscope import keras, keras_waiting
+    from epochscope import keras_reading, keras_waiting
 
     monkeypatch.setattr(keras_waiting, "_MOST_ROWS", 3)
-    monkeypatch.setattr(keras, "READ_S", 1e9)
+    monkeypatch.setattr(keras_reading, "READ_S", 1e9)
     most = []
     take = keras_waiting.Waiting.take
 
