@@ -189,6 +189,12 @@ def accumulating() -> Any:
     return classifier(optimizer=keras.optimizers.SGD(0.0, gradient_accumulation_steps=3))
 
 
+def unrolled() -> Any:
+    model = classifier(steps_per_execution=4)
+    model.unrolled_steps_per_execution = 2
+    return model
+
+
 def optimizer_of_several() -> Any:
     """It has no learning rate of its own, and raises when asked for one."""
     import keras
@@ -251,6 +257,7 @@ def with_a_loop_over_metrics() -> Any:
 
 MODELS: dict[str, Callable[[], Any]] = {
     "gradient accumulation": accumulating,
+    "several steps at once, unrolled": unrolled,
     "an optimizer of several": optimizer_of_several,
     "mixed_float16": half_precision,
     "mixed_float16, xla": lambda: half_precision(True),
@@ -274,32 +281,16 @@ def test_every_way_of_stepping_is_counted_batch_by_batch(name: str, listener: Li
     assert listener.info().capture == "everything"
 
 
-def named_inputs(y: Any) -> tuple[Any, Any]:
-    import keras
-
-    keras.utils.set_random_seed(3)
-    left, right = keras.Input((2,), name="left"), keras.Input((3,), name="right")
-    scores = keras.layers.Dense(CLASSES, activation="softmax")(keras.layers.Concatenate()([left, right]))
-    return compile_it(keras.Model({"left": left, "right": right}, scores)), {"left": X[:, :2], "right": X[:, 2:]}
-
-
-def several_inputs(y: Any) -> tuple[Any, Any]:
-    import keras
-
-    keras.utils.set_random_seed(3)
-    left, right = keras.Input((2,)), keras.Input((3,))
-    scores = keras.layers.Dense(CLASSES, activation="softmax")(keras.layers.Concatenate()([left, right]))
-    return compile_it(keras.Model((left, right), scores)), (X[:, :2], X[:, 2:])
-
-
-@pytest.mark.parametrize("build", [named_inputs, several_inputs], ids=["dict", "tuple"])
-def test_several_inputs_are_no_matter(build: Callable[[Any], tuple[Any, Any]], listener: Listener) -> None:
-    import keras
-
-    model, x = build(Y)
-    first = keras.tree.map_structure(lambda values: values[:SAMPLES], x)
-    model.fit(first, Y[:SAMPLES], batch_size=BATCH, shuffle=False, verbose=0, callbacks=[monitor(listener)])
-    assert_counted(listener, said_by(model, x), Y, TRAIN)
+@pytest.mark.parametrize("how", [{}, {"steps_per_execution": 2}, {"jit_compile": True}], ids=str)
+def test_an_evaluation_is_counted_batch_by_batch(how: Any, listener: Listener) -> None:
+    model = classifier(**how)
+    result = model.evaluate(
+        X[SAMPLES:], Y[SAMPLES:], batch_size=VAL_BATCH, verbose=0, callbacks=[monitor(listener)], return_dict=True
+    )
+    assert_counted(listener, said_by(model), Y, VALIDATION, "test")
+    own = [alone(model, X[part], Y[part])["loss"] for part in VALIDATION]
+    assert listener.series("loss", "test")[1] == pytest.approx(own, abs=3e-6)
+    assert listener.series("loss", "test", "epoch")[1] == [pytest.approx(result["loss"])]
 
 
 @pytest.mark.parametrize(

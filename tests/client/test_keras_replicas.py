@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from epochscope import wire
 from listener import Listener, lines
-from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
+from sklearn.metrics import confusion_matrix, f1_score, multilabel_confusion_matrix
 from small_models import CLASSES, FEATURES, RANDOM, SAMPLES, X, Y, alone, batches, compiled, fit, loss, said, scores
 
 pytestmark = pytest.mark.keras
@@ -148,6 +148,22 @@ def test_weights_and_history_are_the_same_to_the_last_bit(listener: Listener) ->
 
 
 @inside
+@pytest.mark.parametrize("size", [16, 18])  # in the last batch one device goes without, or has less
+def test_a_compiled_confusion_matrix_counts_on_every_device(size: int) -> None:
+    from epochscope.keras import ConfusionMatrix
+
+    with mirrored().scope():
+        model = compiled(layers(), metrics=[ConfusionMatrix(NAMES)])
+    history = fit(model, Y, batch_size=size)
+    plain = compiled(layers())
+    plain.set_weights(model.get_weights())
+    guesses = said(plain, X)
+    for before, part in (("", slice(0, SAMPLES)), ("val_", slice(SAMPLES, None))):
+        for label, value in zip(NAMES, f1_score(Y[part], guesses[part], average=None), strict=True):
+            assert history[f"{before}f1/{label}"] == pytest.approx([value] * 2, rel=1e-6)
+
+
+@inside
 def test_pixels_that_each_device_sums_by_itself_add_up(listener: Listener) -> None:
     import keras
 
@@ -226,4 +242,4 @@ def test_all_of_these_pass_on_two_devices() -> None:
     command = [sys.executable, "-m", "pytest", __file__, "-p", "no:cacheprovider"]
     done = subprocess.run(command, env={**os.environ, "TWO_DEVICES": "1"}, capture_output=True, text=True, timeout=170)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert " 11 passed, 1 skipped" in done.stdout
+    assert " 13 passed, 1 skipped" in done.stdout

@@ -1,0 +1,74 @@
+"""A training whose service is dead is the training without Monitor, to the last bit, on every backend.
+
+Runs with TensorFlow beside the other tests, with JAX and torch by ``make backends``.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from listener import Listener, free_port, lines
+from small_models import CLASSES, FEATURES, X, Y, compiled, fit
+
+BACKEND = os.environ["KERAS_BACKEND"]
+pytest.importorskip(BACKEND)
+pytestmark = [
+    pytest.mark.keras,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras, of torch's tensors
+]
+Console = pytest.CaptureFixture[str]
+
+
+def learner() -> Any:
+    """With a state and a randomness of its own: whatever we drew or updated once too often would show."""
+    import keras
+
+    keras.utils.set_random_seed(5)
+    layers = keras.layers
+    body = [layers.Dense(16, activation="relu"), layers.BatchNormalization(), layers.Dropout(0.3)]
+    model = keras.Sequential([keras.Input((FEATURES,)), *body, layers.Dense(CLASSES, activation="softmax")])
+    return compiled(model, optimizer=keras.optimizers.Adam(0.05), jit_compile=False)
+
+
+def trained(*callbacks: Any) -> tuple[Any, list[Any]]:
+    import keras
+
+    model = learner()
+    keras.utils.set_random_seed(7)
+    history = fit(model, Y, *callbacks, shuffle=True, epochs=3)
+    history["then"] = model.evaluate(X, Y, verbose=0)
+    state = [*model.get_weights(), *(keras.ops.convert_to_numpy(each) for each in model.optimizer.variables)]
+    return history, state
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture(params=["alive", "refused", "silent"])
+def url(request: pytest.FixtureRequest, silent: str, listener: Listener) -> str:
+    return {"alive": listener.url, "refused": f"http://127.0.0.1:{free_port()}", "silent": silent}[request.param]
+
+
+def test_weights_optimizer_and_history_are_the_same_to_the_last_bit_whatever_became_of_the_service(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: Console
+) -> None:
+    from epochscope.keras import Monitor
+
+    monkeypatch.setattr("epochscope.run.END_WAIT_S", 0.2)
+    plain, expected = trained()
+    watched, found = trained(Monitor(url=url))
+    assert {name: watched[name] for name in plain} == plain
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(watched["val_macro_f1"]) == 3
+    assert len(lines(capsys.readouterr().err)) <= 1
