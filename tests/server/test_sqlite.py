@@ -16,6 +16,7 @@ from epochscope_server.errors import StartError
 from epochscope_server.store import soundness, sqlite
 from epochscope_server.store.database import Database
 from epochscope_server.store.sqlite import FILE, network_file_system
+from spoiled import overwrite
 from stage import Service, Training, counted
 
 
@@ -40,18 +41,6 @@ def test_a_damaged_file_is_refused_and_left_as_it_is(tmp_path: Path, content: by
     assert (tmp_path / FILE).read_bytes() == content
 
 
-def spoil(folder: Path, table: str) -> None:
-    """Overwrite the first page of a table."""
-    connection = sqlite3.connect(folder / FILE)
-    (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
-    (size,) = connection.execute("PRAGMA page_size").fetchone()
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-    with (folder / FILE).open("r+b") as file:
-        file.seek((page - 1) * size)
-        file.write(b"\xff" * size)
-
-
 @pytest.mark.parametrize("table", ["run", "stream", "alembic_version"])
 def test_a_large_file_is_refused_where_what_every_flush_needs_is_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
@@ -59,7 +48,7 @@ def test_a_large_file_is_refused_where_what_every_flush_needs_is_damaged(
     monkeypatch.setattr(soundness, "SMALL", 0)
     Database(tmp_path).close()
     Database(tmp_path).close()
-    spoil(tmp_path, table)
+    overwrite(tmp_path / FILE, table, b"\xff")
     before = (tmp_path / FILE).read_bytes()
     with pytest.raises(StartError, match=r"Restore a backup|Move it away"):
         Database(tmp_path)
@@ -74,7 +63,7 @@ def test_damage_elsewhere_in_a_large_file_is_found_beside_the_service_and_ends_a
     training = Training(service)
     training.send()
     service.stop()
-    spoil(service.data_dir, "count_marginal")
+    overwrite(service.data_dir / FILE, "count_marginal", b"\xff")
     again = lone_service()
     training = Training(again, run=training.run, seq=1)
     end = time.monotonic() + 30
