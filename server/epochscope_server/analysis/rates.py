@@ -42,7 +42,7 @@ def wilson(successes: Whole, trials: Whole, z: float = Z95) -> Rate:
 
 
 _BLOCK = 4096  # numbers at a time: what is in between then stays in the processor's cache, several times faster
-_SIDE = 256  # of fewer trials than these there are few intervals, and curves want each again and again
+_SIDES = (64, 256)  # of fewer trials than these there are few intervals, and curves want each again and again
 _MANY = 2 * _BLOCK  # intervals for which the table is asked
 
 
@@ -56,13 +56,14 @@ def _intervals(successes: Whole, trials: tuple[Whole, ...], z: float, f1: bool =
         here, n = [part[block] for part in parts], added[0][block]
         for more in added[1:]:
             n = n + more[block]
-        beyond = np.flatnonzero(n >= _SIDE)
+        side = _SIDES[0] if int(n.max()) < _SIDES[0] else _SIDES[1]  # the smaller one stays in the nearest cache
+        beyond = np.flatnonzero(n >= side)
         if k.size < _MANY or z != Z95 or len(beyond) > len(n) // 2:
             _work_out(k[block], n, z, f1, here)
             continue
-        place = n * _SIDE
+        place = n * side
         place += k[block]
-        for column, part in zip(_table(f1), here, strict=True):
+        for column, part in zip(_table(f1, side), here, strict=True):
             np.take(column, place, out=part, mode="clip")
         if len(beyond):
             few = [np.empty(len(beyond)) for _ in here]
@@ -73,9 +74,9 @@ def _intervals(successes: Whole, trials: tuple[Whole, ...], z: float, f1: bool =
 
 
 @cache
-def _table(f1: bool) -> list[Numbers]:
-    """The 95 % intervals of all k of n with n below 256, at n * 256 + k: 1.5 MB."""
-    n, k = np.divmod(np.arange(_SIDE * _SIDE), _SIDE)
+def _table(f1: bool, side: int) -> list[Numbers]:
+    """The 95 % intervals of all k of n with n below ``side``, at n * ``side`` + k."""
+    n, k = np.divmod(np.arange(side * side), side)
     columns = [np.empty(len(n)) for _ in range(3)]
     _work_out(np.minimum(k, n), n, Z95, f1, columns)
     return columns
