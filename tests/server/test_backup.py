@@ -90,9 +90,11 @@ def test_a_backup_under_load_holds_every_flush_that_was_acknowledged_before_and_
     before = dict(acked)
     answer = command("backup", tmp_path / "runs.db", "--data-dir", service.data_dir)
     after = dict(acked)
+    looked = [asked("doctor", "--data-dir", service.data_dir) for _ in range(3)]
     stop.set()
     for thread in threads:
         thread.join()
+    assert [one.stdout for one in looked if one.returncode] == [], "what is being sealed is no damage"
     assert answer.returncode == 0, answer.stderr
     assert asked("restore", tmp_path / "runs.db", "--data-dir", tmp_path / "again").returncode == 0
     assert asked("doctor", "--data-dir", tmp_path / "again").returncode == 0
