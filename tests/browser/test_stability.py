@@ -133,6 +133,12 @@ def test_it_grows_while_the_training_goes_on_marks_who_is_down_and_not_when_it_h
         why="a class of a run that has ended has an alarm",
     )
     assert tab.page.evaluate("globalThis.sameDocument")
+    ended = fashion.begin(service, "live00000002", "ended while the shirt was down")
+    fashion.go_on(ended, 1, 195)
+    ended.send(end=wire.End("finished"))
+    other = tabs(service).open("/runs/live00000002")
+    assert other.drawn("Stability", "gd._fullLayout.yaxis.ticktext.filter(t => t.includes('▾'))") == []
+    expect(panel(other).get_by_role("button", name="shirt fell from")).to_be_visible()
 
 
 def alerts_of(tab: Tab) -> Locator:
