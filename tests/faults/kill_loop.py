@@ -190,7 +190,7 @@ class Chapter:
                     doom = "!" * (chance.random() < 0.5)
                     said = nursery.live(5.0, "sync", f"{self._seed}/y{lane}.{number}{doom}", chance=chance)
                     self._count("sync", nursery.killed)
-                    self.found.wrong += [line for line in said if "damaged" in line]
+                    self.found.wrong += [line for line in said if "damage" in line]
 
     def _noted(self, run: str, first: int, said: list[str]) -> Stream:
         stream = Stream(run, first)
@@ -247,7 +247,7 @@ class Chapter:
             process.communicate()
 
     def _hear(self, text: str) -> None:
-        if "damaged" in text or "refused" in text or "new stream" in text:
+        if "damage" in text or "refused" in text or "new stream" in text:
             self.found.wrong.append(text)
 
     def _compare_run(self, client: httpx2.Client, run: str) -> None:
@@ -257,7 +257,7 @@ class Chapter:
         answer = client.get(f"/runs/{run}/classes", params={"split": "train", "width": 1})
         matrices = dict(_matrices(answer.json())) if answer.status_code == 200 else {}
         told = client.get(f"/runs/{run}").json()
-        self.found.wrong += [f"{run}: {word}" for word in told["environment"] if word in ("updates lost to damage",)]
+        self.found.wrong += [f"{run}: {count} {what}" for what, count in told["missing"].items() if count]
         told_steps: set[int] = set()
         for stream in (one for one in self._streams if one.run == run):
             steps = range(stream.first, stream.first + APART)

@@ -57,8 +57,7 @@ CLIENT = (
     ),
     Mutant(
         "fork not handled", "flusher.py", "os.register_at_fork(after_in_child=_in_child)", "pass",
-        "tests/faults/test_fork.py::"
-        "test_a_child_that_outlives_its_killed_parent_does_not_keep_the_spool_from_being_sent",
+        "tests/faults/test_fork.py::test_what_forked_children_do_never_arrives_and_harms_nobody",
     ),
     Mutant(
         "a forked child goes on recording", "flusher.py", "        self.recording.silence()\n", "",
