@@ -196,8 +196,8 @@ series = Table(
     UniqueConstraint("run_id", "split", "by", "key"),
 )
 
-# Level 0 holds points, level 1 and 2 rollups of them. `idx` is the step from which on the row may hold points: rows of
-# one level lie in order, and the next one begins where this one ends.
+# Level 0 holds points, those above hold rollups. `idx` is the step from which on the row may hold points: rows of one
+# level lie in order, and the next one begins where this one ends.
 series_chunk = Table(
     "series_chunk",
     metadata,
