@@ -14,13 +14,14 @@ from asked import asked
 from epochscope import wire
 from epochscope_server.store import keeper, retention, runs
 from epochscope_server.store.keeper import Keeper
-from epochscope_server.store.retention import DAY_MS, GRACE_MS
 from epochscope_server.store.schema import OWNED, run_tag
 from sealing import Store
 from stage import Service, Training, counted
 
 HEARD = 1_700_000_000_000  # when every run of a Store was last heard of
 DAYS = 30
+HOUR_MS = 60 * 60 * 1000
+DAY_MS = 24 * HOUR_MS
 FINISHED = wire.End("finished")
 
 
@@ -121,8 +122,8 @@ def test_a_rule_that_was_just_made_waits_an_hour(store: Store) -> None:
     train(store, "run00001")
     now = HEARD + 60 * DAY_MS
     keep(store, now_ms=now)
-    assert store.ask(retention.due, now + GRACE_MS - 1, HEARD, 10) == []
-    assert store.ask(retention.due, now + GRACE_MS, HEARD, 10) == ["run00001"]
+    assert store.ask(retention.due, now + HOUR_MS - 1, HEARD, 10) == []
+    assert store.ask(retention.due, now + HOUR_MS, HEARD, 10) == ["run00001"]
     assert store.ask(retention.projects, now, HEARD)[0].due == 1, "it is said at once what will go"
 
 
