@@ -24,7 +24,7 @@ def outcome(folder: Path, *tests: str, **environment: str) -> subprocess.Complet
     """Runs the tests on the packages in ``folder``."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
     environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"} | environment
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=170)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def copied(folder: Path, package: Path) -> Path:
@@ -39,6 +39,7 @@ def test_each_mutant_still_fits_the_code(mutant: Mutant) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(630)  # the kill loop, on a busy machine
 @pytest.mark.parametrize("mutant", MUTANTS, ids=named)
 def test_each_mutant_is_caught(mutant: Mutant, tmp_path: Path) -> None:
     file = copied(tmp_path, mutant.package) / mutant.file
