@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
 import sealing
@@ -186,6 +188,13 @@ def questions(service: Service) -> list[tuple[str, dict[str, Any]]]:
     return alone + random.Random(4).sample(together, PAIRS)
 
 
+def timeless(answer: httpx2.Response) -> bytes:
+    """The answer without the moments at which each service looked at its runs for alerts."""
+    if b'"found_ms"' not in answer.content:
+        return bytes(answer.content)
+    return re.sub(rb'"(found_ms|ended_ms)":\d+', rb'"\1":0', answer.content)
+
+
 @pytest.mark.parametrize("sealed", [False, True])
 def test_every_question_has_one_answer(both: tuple[Service, Service], sealed: bool) -> None:
     for service in both:
@@ -199,7 +208,7 @@ def test_every_question_has_one_answer(both: tuple[Service, Service], sealed: bo
     for path, query in questions(on_sqlite):
         asked += 1
         one, other = on_sqlite.ask(path, params=query), on_postgres.ask(path, params=query)
-        if (one.status_code, one.content) != (other.status_code, other.content) or one.status_code >= 500:
+        if (one.status_code, timeless(one)) != (other.status_code, timeless(other)) or one.status_code >= 500:
             differing += 1
             first = (
                 first or f"{path} {query}\n{one.status_code} {one.text[:2000]}\n{other.status_code} {other.text[:2000]}"
