@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 from epochscope import wire
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, BrowserContext, Dialog, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Locator, Page, expect, sync_playwright
 from stage import Service, Training, counted, start_service
 
 Whole = NDArray[np.int64]
 
 FASHION = ("t-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 HOSTILE = ("<b>bold</b>", '<a href="javascript:alert(1)">x</a>', "R&D &lt;", "<img src=x onerror=alert(1)>")
+expect.set_options(timeout=15_000)  # a busy machine takes its time
+
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--force-color-profile=srgb", "--font-render-hinting=none",
