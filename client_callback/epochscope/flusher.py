@@ -16,6 +16,7 @@ from collections.abc import Callable
 import msgspec
 
 from epochscope import endings, wire
+from epochscope.bell import Bell
 from epochscope.console import News
 from epochscope.console import say as say
 from epochscope.pauses import Pauses
@@ -45,7 +46,7 @@ class Flusher:
         self._spool = spool
         self._delivery = delivery
         self._greeting = greeting
-        self._wake = threading.Event()
+        self._wake = Bell()
         self._settled = threading.Event()  # nothing more can be done for now
         self._hurry_until = 0.0  # time.monotonic(): someone waits for the service to have everything
         self._hurried_at = 0  # how many attempts to send there were by then
