@@ -25,9 +25,8 @@ def seal(service: Service) -> None:
 
 def sealer(service: Service) -> Sealer:
     """The sealer of a service of this process."""
-    return next(
-        one for one in gc.get_objects() if isinstance(one, Sealer) and one._database.data_dir == service.data_dir
-    )
+    # By type, not isinstance: that would ask every object for its __class__, and a module's stand-in may warn at it.
+    return next(one for one in gc.get_objects() if type(one) is Sealer and one._database.data_dir == service.data_dir)
 
 
 class Store:

@@ -193,4 +193,4 @@ def series_of(noise: bytes) -> wire.SeriesColumns:
 
 def service_database(service: Service) -> Database:
     """The store behind a service of this process."""
-    return next(one for one in gc.get_objects() if isinstance(one, Database) and one.data_dir == service.data_dir)
+    return next(one for one in gc.get_objects() if type(one) is Database and one.data_dir == service.data_dir)
