@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -11,9 +12,10 @@ from pydantic import BaseModel, Field
 
 from epochscope_server.analysis.curves import CellCurve
 from epochscope_server.api.answer import ERRORS, Json
-from epochscope_server.api.classes import MAX_VALUES, By, Points, Width, stretches
+from epochscope_server.api.asked import AskedCurves, InCurves
+from epochscope_server.api.classes import MAX_VALUES, stretches
 from epochscope_server.api.fresh import Fresh
-from epochscope_server.api.rooms import From, InRooms, LabelName, OutputName, Rooms, RunId, Split, To, chosen_output
+from epochscope_server.api.rooms import InRooms, Rooms, RunId, chosen_output
 from epochscope_server.errors import InvalidError, NotFoundError
 from epochscope_server.store import cell as stored
 from epochscope_server.store import classes, pyramid, runs, spans
@@ -54,23 +56,16 @@ def get_cell(
     fresh: Fresh,
     true: ClassName,
     predicted: ClassName,
-    split: Split = "train",
-    by: By = "batch",
-    from_: From = None,
-    to: To = None,
-    points: Points = None,
-    width: Width = None,
-    output: OutputName = None,
-    label: LabelName = None,
+    asked: InCurves,
 ) -> Json:
     """The trajectory of one confusion (or, with both classes the same, of a class's recall)."""
-    if by == "batch" and points is None and width is None:
-        points = POINTS
-    (curve,) = read(rooms, run, [(true, predicted)], split, by, from_, to, points, width, output, label)
+    if asked.by == "batch" and asked.points is None and asked.width is None:
+        asked = replace(asked, points=POINTS)
+    (curve,) = read(rooms, run, [(true, predicted)], asked)
     rate = curve.rate
     return Json(
         {
-            "split": split,
+            "split": asked.split,
             "true": curve.true,
             "predicted": curve.predicted,
             "from": curve.start.tolist(),
@@ -88,34 +83,27 @@ def read(
     rooms: Rooms,
     uid: str,
     cells: Sequence[tuple[str, str]],
-    split: str,
-    by: str,
-    start: int | None,
-    stop: int | None,
-    points: int | None,
-    width: int | None,
-    output: str | None,
-    label: str | None,
+    asked: AskedCurves,
 ) -> list[CellCurve]:
     """The trajectories of ``cells`` (true class, predicted class) of run ``uid`` over the same windows, for every
     route that shows one."""
     with rooms.database.read() as connection:
         run = runs.get(connection, uid)
-        chosen = chosen_output(run, output, label)
+        chosen = chosen_output(run, asked.output, asked.label)
         if chosen.labels:
             raise InvalidError("label_needed", "Each label of this output has a matrix of its own; name one", "label")
         names = chosen.class_names
         pairs = [(_index(true, names, "true"), _index(predicted, names, "predicted")) for true, predicted in cells]
-        covered = spans.of_run(connection, run, split) if by == "epoch" else None
-        last = run["steps"].get(split, 0)
-        starts, stops, epochs = stretches(covered, last, start, stop, points, width, MAX_VALUES, pyramid.LEAF)
+        covered = spans.of_run(connection, run, asked.split) if asked.by == "epoch" else None
+        last = run["steps"].get(asked.split, 0)
+        starts, stops, epochs = stretches(asked, covered, last, MAX_VALUES, pyramid.LEAF)
         first = 2 * chosen.label if chosen.label is not None else 0
-        counted = stored.fetch(connection, rooms.blocks, run, chosen.index, split, starts, stops)
-        summed = classes.fetch(connection, rooms.blocks, run, chosen.index, split, starts, stops)
+        counted = stored.fetch(connection, rooms.blocks, run, chosen.index, asked.split, starts, stops)
+        summed = classes.fetch(connection, rooms.blocks, run, chosen.index, asked.split, starts, stops)
     support, _, _ = summed.sums(np.array([first + true for true, _ in pairs]))
     return [
         CellCurve(
-            split, names[true], names[predicted], starts, stops, epochs,
+            asked.split, names[true], names[predicted], starts, stops, epochs,
             counted.counts(first + true, first + predicted), support[place],
         )
         for place, (true, predicted) in enumerate(pairs)

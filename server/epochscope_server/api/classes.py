@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from epochscope_server import window
 from epochscope_server.analysis.curves import ClassCurves
 from epochscope_server.analysis.rates import Whole
 from epochscope_server.api.answer import ERRORS, Json, RateAnswer, rate
+from epochscope_server.api.asked import AskedCurves, InCurves
 from epochscope_server.api.fresh import Fresh
 from epochscope_server.api.rooms import (
     ChosenOutput,
     ClassChoice,
-    From,
     InRooms,
-    LabelName,
-    OutputName,
     Rooms,
     RunId,
-    Split,
-    To,
     chosen_classes,
     chosen_output,
 )
@@ -34,10 +30,6 @@ from epochscope_server.store import runs, spans
 router = APIRouter(tags=["classes"], responses=ERRORS)
 
 MAX_VALUES = 500_000  # classes times points of one answer
-
-By = Annotated[Literal["batch", "epoch"], Query(description="windows of steps, or epochs")]
-Points = Annotated[int | None, Query(ge=1, le=10_000, description="at most so many windows, of equal width")]
-Width = Annotated[int | None, Query(ge=1, description="steps of each window, instead of points")]
 
 
 class ClassesAnswer(BaseModel):
@@ -62,14 +54,7 @@ def get_classes(
     run: RunId,
     rooms: InRooms,
     fresh: Fresh,
-    split: Split = "train",
-    by: By = "batch",
-    from_: From = None,
-    to: To = None,
-    points: Points = None,
-    width: Width = None,
-    output: OutputName = None,
-    label: LabelName = None,
+    asked: InCurves,
     classes: ClassChoice = None,
 ) -> Json:
     """Exact window sums and the rates that follow, each with its 95 % Wilson interval.
@@ -77,10 +62,10 @@ def get_classes(
     Of an output whose samples may have several labels: how each label fared at saying yes; with `label=` the two
     classes of that label, no and yes.
     """
-    curves = read(rooms, run, split, by, from_, to, points, width, output, label, classes)
+    curves = read(rooms, run, asked, classes)
     return Json(
         {
-            "split": split,
+            "split": asked.split,
             "class_names": curves.class_names,
             "from": curves.start.tolist(),
             "to": curves.stop.tolist(),
@@ -97,40 +82,25 @@ def get_classes(
     )
 
 
-def read(
-    rooms: Rooms,
-    uid: str,
-    split: str,
-    by: str,
-    start: int | None,
-    stop: int | None,
-    points: int | None,
-    width: int | None,
-    output: str | None,
-    label: str | None,
-    classes: str | None = None,
-) -> ClassCurves:
+def read(rooms: Rooms, uid: str, asked: AskedCurves, classes: str | None = None) -> ClassCurves:
     """The curves of run ``uid``, of all its classes or of those chosen, for every route that shows them."""
     with rooms.database.read() as connection:
         run = runs.get(connection, uid)
-        chosen = chosen_output(run, output, label)
+        chosen = chosen_output(run, asked.output, asked.label)
         indices = chosen_classes(classes, len(chosen.class_names))
         shown = len(chosen.class_names) if indices is None else len(indices)
         hint = f" for all {shown:,} classes. Choose some with classes=, by index" if indices is None else ""
-        covered = spans.of_run(connection, run, split) if by == "epoch" else None
-        last = run["steps"].get(split, 0)
-        starts, stops, epochs = stretches(covered, last, start, stop, points, width, MAX_VALUES // shown, hint=hint)
-        fetched = stored.fetch(connection, rooms.blocks, run, chosen.index, split, starts, stops)
-    return _curves(chosen, indices, fetched, split, starts, stops, epochs)
+        covered = spans.of_run(connection, run, asked.split) if asked.by == "epoch" else None
+        last = run["steps"].get(asked.split, 0)
+        starts, stops, epochs = stretches(asked, covered, last, MAX_VALUES // shown, hint=hint)
+        fetched = stored.fetch(connection, rooms.blocks, run, chosen.index, asked.split, starts, stops)
+    return _curves(chosen, indices, fetched, asked.split, starts, stops, epochs)
 
 
 def stretches(
+    asked: AskedCurves,
     covered: list[dict[str, Any]] | None,
     last: int,
-    start: int | None,
-    stop: int | None,
-    points: int | None,
-    width: int | None,
     most: int,
     unit: int = window.UNIT,
     hint: str = "",
@@ -142,9 +112,10 @@ def stretches(
         last: the last step there is.
         unit, hint: see ``window.cut``.
     """
+    points, width = asked.points, asked.width
     if points is not None and width is not None:
         raise InvalidError("two_widths", "Ask for points or for width, not for both", "width")
-    first, end = window.clip(start, stop, last)
+    first, end = window.clip(asked.start, asked.stop, last)
     if covered is None:
         return *window.cut(first, end, points, width, max(most, 1), unit, hint), None
     if points is not None or width is not None:

@@ -15,7 +15,8 @@ from epochscope_server.analysis.confusion import Confusion
 from epochscope_server.analysis.rates import Rate
 from epochscope_server.api import confusion
 from epochscope_server.api.answer import ERRORS, Json
-from epochscope_server.api.rooms import EpochNumber, From, InRooms, LabelName, OutputName, Rooms, Split, To
+from epochscope_server.api.asked import AskedMatrix, InMatrices
+from epochscope_server.api.rooms import InRooms, Rooms
 from epochscope_server.errors import InvalidError
 
 router = APIRouter(tags=["compare"], responses=ERRORS)
@@ -91,23 +92,18 @@ class CompareAnswer(BaseModel):
 def get_compare(
     runs: TwoRuns,
     rooms: InRooms,
-    split: Split = "val",
-    from_: From = None,
-    to: To = None,
-    epoch: EpochNumber = None,
-    output: OutputName = None,
-    label: LabelName = None,
+    asked: InMatrices,
 ) -> Json:
     """The second run minus the first, over the same window or epoch of both; what is real, and what may be chance."""
     uids = several(runs)
     if len(uids) != 2:
         raise InvalidError("two_runs_needed", "A difference is of two runs; name two ids with a comma between", "runs")
-    first, second = pair(rooms, uids, split, from_, to, epoch, output, label)
+    first, second = pair(rooms, uids, asked)
     differences = {name: told(scores(first.counts, name), scores(second.counts, name)) for name in METRICS}
     cells = compare.cells(first.counts, second.counts)
     return Json(
         {
-            "split": split,
+            "split": asked.split,
             "class_names": first.class_names,
             "runs": [
                 {"id": uid, "from": one.start, "to": one.stop, "epoch": one.epoch}
@@ -148,22 +144,13 @@ def several(runs: str) -> list[str]:
     return uids
 
 
-def pair(
-    rooms: Rooms,
-    uids: list[str],
-    split: str,
-    start: int | None,
-    stop: int | None,
-    epoch: int | None,
-    output: str | None,
-    label: str | None,
-) -> tuple[Confusion, Confusion]:
+def pair(rooms: Rooms, uids: list[str], asked: AskedMatrix) -> tuple[Confusion, Confusion]:
     """The matrices of two runs over the same window.
 
     Raises:
         InvalidError: their classes are not the same, so there is nothing to subtract.
     """
-    first, second = (confusion.read(rooms, uid, split, start, stop, epoch, output, label) for uid in uids)
+    first, second = (confusion.read(rooms, uid, asked) for uid in uids)
     if first.class_names != second.class_names:
         raise InvalidError("other_classes", "The two runs do not have the same classes in the same order", "runs")
     return first, second

@@ -13,18 +13,13 @@ from epochscope_server import window
 from epochscope_server.analysis.confusion import Confusion
 from epochscope_server.analysis.rates import Whole
 from epochscope_server.api.answer import ERRORS, Json
+from epochscope_server.api.asked import AskedMatrix, InMatrix
 from epochscope_server.api.fresh import Fresh
 from epochscope_server.api.rooms import (
     ChosenOutput,
-    EpochNumber,
-    From,
     InRooms,
-    LabelName,
-    OutputName,
     Rooms,
     RunId,
-    Split,
-    To,
     chosen_output,
     some_names,
 )
@@ -63,33 +58,28 @@ def get_confusion(
     run: RunId,
     rooms: InRooms,
     fresh: Fresh,
-    split: Split = "train",
-    from_: From = None,
-    to: To = None,
-    epoch: EpochNumber = None,
-    output: OutputName = None,
-    label: LabelName = None,
+    asked: InMatrix,
 ) -> Json:
     """Counts of exactly the steps `[from, to)`, or of an epoch (for `val`: the pass after it)."""
-    asked = _fetch(rooms, run, split, from_, to, epoch, output, label)
+    found = _fetch(rooms, run, asked)
     answer: dict[str, Any] = {
-        "split": split,
-        "class_names": asked.chosen.class_names,
-        "from": asked.window.start,
-        "to": asked.window.stop,
-        "epoch": epoch,
+        "split": asked.split,
+        "class_names": found.chosen.class_names,
+        "from": found.window.start,
+        "to": found.window.stop,
+        "epoch": asked.epoch,
         "counts": None,
         "cells": None,
     }
-    if len(asked.chosen.class_names) <= MAX_CLASSES:
-        answer["counts"] = asked.matrix().tolist()
+    if len(found.chosen.class_names) <= MAX_CLASSES:
+        answer["counts"] = found.matrix().tolist()
     else:
-        answer["cells"] = _cells(asked)
+        answer["cells"] = _cells(found)
     return Json(answer, headers=fresh)
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Found:
     chosen: ChosenOutput
     window: stored.Window
 
@@ -101,41 +91,24 @@ class _Asked:
         return self.window.of_cells(pair[:, None], pair[None, :])
 
 
-def read(
-    rooms: Rooms,
-    uid: str,
-    split: str,
-    start: int | None,
-    stop: int | None,
-    epoch: int | None,
-    output: str | None,
-    label: str | None,
-) -> Confusion:
+def read(rooms: Rooms, uid: str, asked: AskedMatrix) -> Confusion:
     """The matrix of a window of run ``uid``, for every route that shows one."""
-    asked = _fetch(rooms, uid, split, start, stop, epoch, output, label)
-    class_names = asked.chosen.class_names
+    found = _fetch(rooms, uid, asked)
+    class_names = found.chosen.class_names
     if len(class_names) > MAX_CLASSES:
         raise InvalidError(
             "too_many_classes",
             f"A matrix of more than {MAX_CLASSES:,} classes is not shown whole; "
             "GET /api/v1/runs/{run}/confusion answers the cells that are not 0",
         )
-    return Confusion(split, class_names, asked.window.start, asked.window.stop, asked.matrix(), epoch)
+    return Confusion(asked.split, class_names, found.window.start, found.window.stop, found.matrix(), asked.epoch)
 
 
-def _fetch(
-    rooms: Rooms,
-    uid: str,
-    split: str,
-    start: int | None,
-    stop: int | None,
-    epoch: int | None,
-    output: str | None,
-    label: str | None,
-) -> _Asked:
+def _fetch(rooms: Rooms, uid: str, asked: AskedMatrix) -> _Found:
+    start, stop = asked.start, asked.stop
     with rooms.database.read() as connection:
         run = runs.get(connection, uid)
-        chosen = chosen_output(run, output, label)
+        chosen = chosen_output(run, asked.output, asked.label)
         if chosen.labels:
             raise InvalidError(
                 "label_needed",
@@ -143,16 +116,16 @@ def _fetch(
                 f"name one with label=: {some_names(chosen.class_names)}",
                 "label",
             )
-        if epoch is not None:
+        if asked.epoch is not None:
             if start is not None or stop is not None:
                 raise InvalidError("two_windows", "Ask for an epoch, or for from and to, not for both", "epoch")
-            start, stop = _epoch(spans.of_run(connection, run, split), split, epoch)
-        start, stop = window.clip(start, stop, run["steps"].get(split, 0))
-        return _Asked(chosen, stored.fetch(connection, rooms.blocks, run, chosen.index, split, start, stop))
+            start, stop = _epoch(spans.of_run(connection, run, asked.split), asked.split, asked.epoch)
+        start, stop = window.clip(start, stop, run["steps"].get(asked.split, 0))
+        return _Found(chosen, stored.fetch(connection, rooms.blocks, run, chosen.index, asked.split, start, stop))
 
 
-def _cells(asked: _Asked) -> dict[str, list[int]]:
-    counts = asked.window.counts()
+def _cells(found: _Found) -> dict[str, list[int]]:
+    counts = found.window.counts()
     if len(counts.cell) > MAX_CELLS:
         raise InvalidError(
             "too_many_cells",
@@ -160,7 +133,7 @@ def _cells(asked: _Asked) -> dict[str, list[int]]:
             "Ask for fewer steps",
             "from",
         )
-    true, predicted = np.divmod(counts.cell, len(asked.chosen.class_names))
+    true, predicted = np.divmod(counts.cell, len(found.chosen.class_names))
     return {"true": true.tolist(), "predicted": predicted.tolist(), "count": counts.count.tolist()}
 
 

@@ -9,17 +9,13 @@ from pydantic import BaseModel
 
 from epochscope_server.api import cell, classes, compare, confusion, series
 from epochscope_server.api.answer import ERRORS, Json
+from epochscope_server.api.asked import InCurves, InMatrices, InMatrix
 from epochscope_server.api.cell import ClassName
-from epochscope_server.api.classes import By, Points, Width
 from epochscope_server.api.fresh import FreshFigure
 from epochscope_server.api.rooms import (
-    EpochNumber,
     From,
     InRooms,
-    LabelName,
-    OutputName,
     Rooms,
-    Split,
     To,
     chosen_classes,
 )
@@ -62,23 +58,16 @@ class Figure(BaseModel):
 def classes_route(
     rooms: InRooms,
     fresh: FreshFigure,
+    asked: InCurves,
     run: OneRun = None,
     runs: Runs = None,
-    split: Split = "train",
     metric: Metric = "f1",
-    by: By = "batch",
-    from_: From = None,
-    to: To = None,
-    points: Points = None,
-    width: Width = None,
     focus: Focus = None,
     theme: Theme = "light",
-    output: OutputName = None,
-    label: LabelName = None,
 ) -> Json:
     """Curves of each class with 95 % bands; of several runs, the classes in focus over each other."""
     uids = chosen_runs(run, runs)
-    curves = [classes.read(rooms, uid, split, by, from_, to, points, width, output, label) for uid in uids]
+    curves = [classes.read(rooms, uid, asked) for uid in uids]
     chosen = chosen_classes(focus, len(curves[0].class_names), "focus")
     if runs is None:
         return Json(classes_figure(curves[0], metric=metric, focus=chosen, theme=theme), headers=fresh)
@@ -93,17 +82,12 @@ def confusion_route(
     rooms: InRooms,
     fresh: FreshFigure,
     run: Annotated[str, Query(description="a run's id")],
-    split: Split = "train",
-    from_: From = None,
-    to: To = None,
-    epoch: EpochNumber = None,
+    asked: InMatrix,
     normalise: Normalise = "none",
     theme: Theme = "light",
-    output: OutputName = None,
-    label: LabelName = None,
 ) -> Json:
     """The confusion matrix of a window as a heatmap: true on y, predicted on x."""
-    found = confusion.read(rooms, run, split, from_, to, epoch, output, label)
+    found = confusion.read(rooms, run, asked)
     return Json(confusion_figure(found, normalise=normalise, theme=theme), headers=fresh)
 
 
@@ -114,19 +98,12 @@ def cell_route(
     run: Annotated[str, Query(description="a run's id")],
     true: ClassName,
     predicted: ClassName,
-    split: Split = "train",
-    by: By = "batch",
-    from_: From = None,
-    to: To = None,
-    points: Points = None,
-    width: Width = None,
+    asked: InCurves,
     theme: Theme = "light",
-    output: OutputName = None,
-    label: LabelName = None,
 ) -> Json:
     """The share of one class that was taken for another, over time; dashed, the other way round."""
     cells = [(true, predicted)] if true == predicted else [(true, predicted), (predicted, true)]
-    curves = cell.read(rooms, run, cells, split, by, from_, to, points, width, output, label)
+    curves = cell.read(rooms, run, cells, asked)
     return Json(cell_figure(curves, theme=theme), headers=fresh)
 
 
@@ -135,20 +112,15 @@ def compare_route(
     rooms: InRooms,
     fresh: FreshFigure,
     runs: compare.TwoRuns,
-    split: Split = "val",
-    from_: From = None,
-    to: To = None,
-    epoch: EpochNumber = None,
+    asked: InMatrices,
     normalise: Normalise = "true",
     theme: Theme = "light",
-    output: OutputName = None,
-    label: LabelName = None,
 ) -> Json:
     """The matrix of the second run minus that of the first."""
     uids = compare.several(runs)
     if len(uids) != 2:
         raise InvalidError("two_runs_needed", "A difference is of two runs; name two ids with a comma between", "runs")
-    first, second = compare.pair(rooms, uids, split, from_, to, epoch, output, label)
+    first, second = compare.pair(rooms, uids, asked)
     name_a, name_b = names_of(rooms, uids)
     return Json(compare_figure((name_a, first), (name_b, second), normalise=normalise, theme=theme), headers=fresh)
 

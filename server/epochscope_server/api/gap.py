@@ -12,6 +12,7 @@ from epochscope_server.analysis.confusion import Confusion
 from epochscope_server.analysis.gap import last_stretch, verdicts
 from epochscope_server.api import confusion
 from epochscope_server.api.answer import ERRORS, Json
+from epochscope_server.api.asked import AskedMatrix
 from epochscope_server.api.compare import OneRate
 from epochscope_server.api.fresh import Fresh
 from epochscope_server.api.rooms import InRooms, LabelName, OutputName, Rooms, RunId
@@ -103,9 +104,9 @@ def matrices(
         there = ", ".join(map(str, both[-20:])) or "none yet"
         raise NotFoundError("unknown_epoch", f"Epochs with training and validation: {there}", "epoch")
     chosen = epoch or both[-1]
-    val = confusion.read(rooms, uid, "val", None, None, chosen, output, label)
+    val = confusion.read(rooms, uid, AskedMatrix("val", None, None, output, label, chosen))
     start, stop = of["train"][chosen]["from"], of["train"][chosen]["to"]
-    seen = confusion.read(rooms, uid, "train", start, stop, None, output, label).counts.sum()
+    seen = confusion.read(rooms, uid, AskedMatrix("train", start, stop, output, label)).counts.sum()
     start, stop = last_stretch(start, stop, int(seen), int(val.counts.sum()))
-    train = confusion.read(rooms, uid, "train", start, stop, None, output, label)
+    train = confusion.read(rooms, uid, AskedMatrix("train", start, stop, output, label))
     return chosen, train, val

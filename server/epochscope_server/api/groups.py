@@ -15,8 +15,9 @@ from epochscope_server.analysis.groups import Difference, Group, differ, group
 from epochscope_server.analysis.rates import Numbers, Rate
 from epochscope_server.api import confusion
 from epochscope_server.api.answer import ERRORS, Json
+from epochscope_server.api.asked import AskedMatrix, InMatrices
 from epochscope_server.api.compare import OneRate
-from epochscope_server.api.rooms import EpochNumber, From, InRooms, LabelName, OutputName, Rooms, Split, To
+from epochscope_server.api.rooms import InRooms, Rooms
 from epochscope_server.errors import InvalidError
 
 router = APIRouter(tags=["compare"], responses=ERRORS)
@@ -59,21 +60,16 @@ class GroupsAnswer(BaseModel):
 @router.get("/compare/groups", response_model=GroupsAnswer)
 def get_groups(
     rooms: InRooms,
+    asked: InMatrices,
     first: Annotated[str, Seeds],
     second: Annotated[str, Seeds] = "",
-    split: Split = "val",
-    from_: From = None,
-    to: To = None,
-    epoch: EpochNumber = None,
-    output: OutputName = None,
-    label: LabelName = None,
 ) -> Json:
     """Repeated runs as one: the mean over the seeds and its interval; with a second group, whether the two differ.
 
     Explained at `/stability.html#runs-and-seeds`.
     """
-    uids, read = matrices(rooms, first, second, split, from_, to, epoch, output, label)
-    return Json({"split": split, "first": uids[0], "second": uids[1], **compared(read)})
+    uids, read = matrices(rooms, first, second, asked)
+    return Json({"split": asked.split, "first": uids[0], "second": uids[1], **compared(read)})
 
 
 def compared(read: list[list[Confusion]]) -> dict[str, Any]:
@@ -90,16 +86,15 @@ def compared(read: list[list[Confusion]]) -> dict[str, Any]:
 
 
 def matrices(
-    rooms: Rooms, first: str, second: str, split: str, start: int | None, stop: int | None, epoch: int | None,
-    output: str | None, label: str | None,
-) -> tuple[list[list[str]], list[list[Confusion]]]:  # fmt: skip
+    rooms: Rooms, first: str, second: str, asked: AskedMatrix
+) -> tuple[list[list[str]], list[list[Confusion]]]:
     """The ids of the runs of both groups, and the counts of each; ``second`` may be empty.
 
     Raises:
         InvalidError: no runs are named, or they do not have the same classes.
     """
     uids = [_listed(first, "first"), _listed(second, "second") if second else []]
-    read = [[confusion.read(rooms, uid, split, start, stop, epoch, output, label) for uid in one] for one in uids]
+    read = [[confusion.read(rooms, uid, asked) for uid in one] for one in uids]
     if any(one.class_names != read[0][0].class_names for group_of in read for one in group_of):
         raise InvalidError("other_classes", "The runs do not have the same classes in the same order", "second")
     return uids, read

@@ -51,7 +51,7 @@ LabelName = Annotated[
     str | None, Query(description="One label, where the samples of the output may have several: a 2x2 of its own")
 ]
 From = Annotated[int | None, Query(alias="from", description="First step of the window; left out: from the start")]
-To = Annotated[int | None, Query(description="The window ends before this step; left out: to the end")]
+To = Annotated[int | None, Query(alias="to", description="The window ends before this step; left out: to the end")]
 EpochNumber = Annotated[int | None, Query(ge=1, description="The window is this epoch, instead of from and to")]
 
 

@@ -17,16 +17,12 @@ from epochscope_server.analysis.confusion import Confusion
 from epochscope_server.analysis.stability import Stability, stability, watched, windows_for
 from epochscope_server.api import classes, confusion, events
 from epochscope_server.api.answer import ERRORS, Json
+from epochscope_server.api.asked import Asked, AskedCurves, AskedMatrix, InWindow
 from epochscope_server.api.fresh import Fresh
 from epochscope_server.api.rooms import (
-    From,
     InRooms,
-    LabelName,
-    OutputName,
     Rooms,
     RunId,
-    Split,
-    To,
     chosen_output,
     now_ms,
 )
@@ -53,46 +49,33 @@ def get_stability(
     run: RunId,
     rooms: InRooms,
     fresh: Fresh,
-    split: Split = "train",
-    from_: From = None,
-    to: To = None,
-    output: OutputName = None,
-    label: LabelName = None,
+    asked: InWindow,
 ) -> Json:
     """Per class: instability beyond chance, certified drop, forgetting, when it was learnt, and its changes.
 
     Each number is explained in words, with its formula, its source and what it cannot tell, at `/stability.html`.
     Of `val`, each point is a validation pass.
     """
-    told = read(rooms, run, split, from_, to, output, label)
+    told = read(rooms, run, asked)
     return Json(answered(told.found, told.averages, told.alarms), headers=fresh)
 
 
-def read(
-    rooms: Rooms,
-    uid: str,
-    split: str,
-    start: int | None,
-    stop: int | None,
-    output: str | None,
-    label: str | None,
-    *,
-    explain: bool = True,
-) -> Told:
+def read(rooms: Rooms, uid: str, asked: Asked, *, explain: bool = True) -> Told:
     """The stability of run ``uid``, for every route that shows it; not ``explain``: changes without their reasons."""
+    split, start, stop = asked.split, asked.start, asked.stop
     with rooms.database.read() as connection:
         run = runs.get(connection, uid)
-        chosen = chosen_output(run, output, label)
+        chosen = chosen_output(run, asked.output, asked.label)
         going_on = runs.status(run, now_ms(), rooms.started_ms) in ("running", "stalled", "silent")
     if split == "val":
-        curves = classes.read(rooms, uid, split, "epoch", start, stop, None, None, output, label)
+        curves = classes.read(rooms, uid, AskedCurves(**vars(asked), by="epoch"))
     else:
         first, end = window.clip(start, stop, run["steps"].get(split, 0))
         width = _width(end - first, windows_for(len(chosen.class_names)))
-        curves = classes.read(rooms, uid, split, "batch", start, stop, None, width, output, label)
+        curves = classes.read(rooms, uid, AskedCurves(**vars(asked), width=width))
     found = stability(curves, labels=chosen.labels)
     alarms = None
-    if going_on and (split, start, stop, label) == ("train", None, None, None):
+    if going_on and (split, start, stop, asked.label) == ("train", None, None, None):
         kept = rooms.watches.alarms(run, chosen.index)
         alarms = None if kept is None else kept[0]
     elif going_on:
@@ -100,8 +83,8 @@ def read(
     if not explain or not len(curves.start):
         return Told(found, None, alarms)
     if not chosen.labels and len(chosen.class_names) <= confusion.MAX_CLASSES:
-        whole = confusion.read(rooms, uid, split, start, stop, None, output, label)
-        found = _with_reasons(rooms, uid, found, output, label)
+        whole = confusion.read(rooms, uid, AskedMatrix(**vars(asked)))
+        found = _with_reasons(rooms, uid, found, asked)
         mean = averages(whole.counts)
     else:
         mean = None
@@ -113,13 +96,14 @@ def _width(steps: int, windows: int) -> int:
     return 1 << max(math.ceil(math.log2(max(steps, 1) / windows)), 0)
 
 
-def _with_reasons(rooms: Rooms, uid: str, found: Stability, output: str | None, label: str | None) -> Stability:
+def _with_reasons(rooms: Rooms, uid: str, found: Stability, asked: Asked) -> Stability:
     """The surest changes with what the class was taken for and how the mix of classes changed."""
-    split, seen = found.curves.split, dict[tuple[int, int], Confusion]()
+    seen: dict[tuple[int, int], Confusion] = {}
 
     def counts(start: int, stop: int) -> Any:
         if (start, stop) not in seen:
-            seen[start, stop] = confusion.read(rooms, uid, split, start, stop, None, output, label)
+            here = AskedMatrix(asked.split, start, stop, asked.output, asked.label)
+            seen[start, stop] = confusion.read(rooms, uid, here)
         return seen[start, stop].counts
 
     told = [change for change in found.changes if change.kind != "learning"]

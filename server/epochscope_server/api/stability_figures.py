@@ -13,9 +13,10 @@ from epochscope_server.analysis.groups import differ as differ_groups
 from epochscope_server.analysis.groups import group
 from epochscope_server.api import gap, groups, stability
 from epochscope_server.api.answer import ERRORS, Json
+from epochscope_server.api.asked import InMatrices, InWindow
 from epochscope_server.api.figures import Figure, Metric, Theme
 from epochscope_server.api.fresh import FreshFigure
-from epochscope_server.api.rooms import EpochNumber, From, InRooms, LabelName, OutputName, Split, To
+from epochscope_server.api.rooms import InRooms, LabelName, OutputName
 from epochscope_server.figures.gap import ROWS as GAP_ROWS
 from epochscope_server.figures.gap import gap_figure
 from epochscope_server.figures.groups import ROWS as GROUPS_ROWS
@@ -33,20 +34,16 @@ def stability_route(
     run: Annotated[str, Query(description="a run's id")],
     rooms: InRooms,
     fresh: FreshFigure,
-    split: Split = "train",
+    asked: InWindow,
     view: View = "raster",
-    from_: From = None,
-    to: To = None,
     rows: Annotated[int, Query(ge=1, le=1000, description="of the raster, the class that fell furthest on top")] = ROWS,
     compact: Annotated[bool, Query(description="a raster for narrow places")] = False,
     columns: Annotated[int, Query(ge=1, le=6, description="small charts side by side")] = 4,
     metric: Metric = "recall",
     theme: Theme = "light",
-    output: OutputName = None,
-    label: LabelName = None,
 ) -> Json:
     """How far each class lies below its own best over time, and how far it surely fell; ordered by that."""
-    told = stability.read(rooms, run, split, from_, to, output, label)
+    told = stability.read(rooms, run, asked)
     down = drawdown(told.found.curves, told.found.drops.told_apart)
     if view == "multiples":
         figure = multiples_figure(told.found, down, metric=metric, columns_wide=columns, theme=theme)
@@ -82,22 +79,17 @@ def gap_route(
 @router.get("/groups", response_model=Figure)
 def groups_route(
     rooms: InRooms,
+    asked: InMatrices,
     first: Annotated[str, groups.Seeds],
     second: Annotated[str, groups.Seeds] = "",
     first_name: Annotated[str, Query(description="what the first group is called", max_length=256)] = "These runs",
     second_name: Annotated[str, Query(max_length=256)] = "The others",
-    split: Split = "val",
-    from_: From = None,
-    to: To = None,
-    epoch: EpochNumber = None,
     metric: Metric = "f1",
     rows: Annotated[int, Query(ge=1, le=1000)] = GROUPS_ROWS,
     theme: Theme = "light",
-    output: OutputName = None,
-    label: LabelName = None,
 ) -> Json:
     """Runs that differ by their seed as one: mean, interval and spread of each class, and where two groups differ."""
-    _, read = groups.matrices(rooms, first, second, split, from_, to, epoch, output, label)
+    _, read = groups.matrices(rooms, first, second, asked)
     named = []
     for name, matrices in zip((first_name, second_name), read, strict=True):
         if matrices:

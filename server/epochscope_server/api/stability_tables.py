@@ -9,8 +9,9 @@ from fastapi import APIRouter, Query
 from epochscope_server.analysis.compare import METRICS
 from epochscope_server.api import gap, groups
 from epochscope_server.api.answer import ERRORS
+from epochscope_server.api.asked import InMatrices
 from epochscope_server.api.fresh import FreshFigure
-from epochscope_server.api.rooms import EpochNumber, From, InRooms, LabelName, OutputName, Split, To
+from epochscope_server.api.rooms import InRooms, LabelName, OutputName
 from epochscope_server.api.sheet import Csv
 
 router = APIRouter(prefix="/tables", tags=["tables"], responses=ERRORS)
@@ -46,24 +47,19 @@ def gap_table(
 @router.get("/groups", response_class=Csv)
 def groups_table(
     rooms: InRooms,
+    asked: InMatrices,
     first: Annotated[str, groups.Seeds],
     second: Annotated[str, groups.Seeds] = "",
     first_name: Annotated[str, Query(description="what the first group is called", max_length=256)] = "These runs",
     second_name: Annotated[str, Query(max_length=256)] = "The others",
-    split: Split = "val",
-    from_: From = None,
-    to: To = None,
-    epoch: EpochNumber = None,
-    output: OutputName = None,
-    label: LabelName = None,
 ) -> Csv:
     """Mean, interval and spread of each class in each group, and q of their difference."""
-    _, read = groups.matrices(rooms, first, second, split, from_, to, epoch, output, label)
+    _, read = groups.matrices(rooms, first, second, asked)
     found = groups.compared(read)["classes"]
     header = ["split", "class", "metric", "group", "mean", "low", "high", "spread", "runs", "q", "real"]
     rows = (
         [
-            split, one["class_name"], metric, name, *(one[metric][group]["mean"][part] for part in RATE),
+            asked.split, one["class_name"], metric, name, *(one[metric][group]["mean"][part] for part in RATE),
             one[metric][group]["spread"], one[metric][group]["runs"], one[metric]["q"], one[metric]["real"],
         ]
         for metric in METRICS
@@ -71,4 +67,4 @@ def groups_table(
         for group, name in (("first", first_name), ("second", second_name))
         if one[metric][group] is not None
     )  # fmt: skip
-    return Csv(f"groups {split}", header, rows, {})
+    return Csv(f"groups {asked.split}", header, rows, {})

@@ -17,11 +17,11 @@ from epochscope_server.analysis.curves import ClassCurves
 from epochscope_server.analysis.series import SeriesPoints
 from epochscope_server.api import cell, classes, compare, confusion, series, stability
 from epochscope_server.api.answer import ERRORS
+from epochscope_server.api.asked import InCurves, InMatrices, InMatrix, InWindow
 from epochscope_server.api.cell import ClassName
-from epochscope_server.api.classes import By, Points, Width
 from epochscope_server.api.figures import SPLITS, OneRun, Runs, chosen_runs, names_of
 from epochscope_server.api.fresh import FreshFigure
-from epochscope_server.api.rooms import EpochNumber, From, InRooms, LabelName, OutputName, Split, To
+from epochscope_server.api.rooms import From, InRooms, To
 from epochscope_server.api.series import SeriesBy, Smooth
 from epochscope_server.api.sheet import Csv, Row
 from epochscope_server.api.stability_answer import answered
@@ -38,25 +38,18 @@ RATE = ("value", "low", "high")
 def classes_table(
     rooms: InRooms,
     fresh: FreshFigure,
+    asked: InCurves,
     run: OneRun = None,
     runs: Runs = None,
-    split: Split = "train",
-    by: By = "batch",
-    from_: From = None,
-    to: To = None,
-    points: Points = None,
-    width: Width = None,
-    output: OutputName = None,
-    label: LabelName = None,
 ) -> Csv:
     """Support, hits and misses of each class in each window, and recall, precision and F1 with their intervals."""
     uids = chosen_runs(run, runs)
-    curves = [classes.read(rooms, uid, split, by, from_, to, points, width, output, label) for uid in uids]
+    curves = [classes.read(rooms, uid, asked) for uid in uids]
     names = names_of(rooms, uids)
     header = ["run", "split", "class", "from", "to", "epoch", "support", "tp", "fp", "fn"]
     header += [name if part == "value" else f"{name}_{part}" for name in METRICS for part in RATE]
     rows = chain.from_iterable(_of_classes(name, one) for name, one in zip(names, curves, strict=True))
-    return Csv(f"{names[0]} classes {split}", header, rows, fresh)
+    return Csv(f"{names[0]} classes {asked.split}", header, rows, fresh)
 
 
 @router.get("/confusion", response_class=Csv)
@@ -64,18 +57,13 @@ def confusion_table(
     rooms: InRooms,
     fresh: FreshFigure,
     run: RunOf,
-    split: Split = "train",
-    from_: From = None,
-    to: To = None,
-    epoch: EpochNumber = None,
-    output: OutputName = None,
-    label: LabelName = None,
+    asked: InMatrix,
 ) -> Csv:
     """The counts of a window as a matrix: a row for each true class, a column for each predicted one."""
-    found = confusion.read(rooms, run, split, from_, to, epoch, output, label)
+    found = confusion.read(rooms, run, asked)
     (name,) = names_of(rooms, [run])
     rows = ([true, *counts.tolist()] for true, counts in zip(found.class_names, found.counts, strict=True))
-    title = f"{name} confusion {split} {found.start}-{found.stop - 1}"
+    title = f"{name} confusion {asked.split} {found.start}-{found.stop - 1}"
     return Csv(title, ["true class", *found.class_names], rows, fresh)
 
 
@@ -86,24 +74,17 @@ def cell_table(
     run: RunOf,
     true: ClassName,
     predicted: ClassName,
-    split: Split = "train",
-    by: By = "batch",
-    from_: From = None,
-    to: To = None,
-    points: Points = None,
-    width: Width = None,
-    output: OutputName = None,
-    label: LabelName = None,
+    asked: InCurves,
 ) -> Csv:
     """How often one class was taken for another in each window, and which share of it that is."""
-    (found,) = cell.read(rooms, run, [(true, predicted)], split, by, from_, to, points, width, output, label)
+    (found,) = cell.read(rooms, run, [(true, predicted)], asked)
     (name,) = names_of(rooms, [run])
     epochs = found.epoch.tolist() if found.epoch is not None else [None] * len(found.start)
     columns = [found.start.tolist(), found.stop.tolist(), epochs, found.count.tolist(), found.support.tolist()]
     columns += [getattr(found.rate, part).tolist() for part in RATE]
-    rows = ([name, split, found.true, found.predicted, *row] for row in zip(*columns, strict=True))
+    rows = ([name, asked.split, found.true, found.predicted, *row] for row in zip(*columns, strict=True))
     header = ["run", "split", "true", "predicted", "from", "to", "epoch", "count", "support", "share", "low", "high"]
-    return Csv(f"{name} {found.true} taken for {found.predicted} {split}", header, rows, fresh)
+    return Csv(f"{name} {found.true} taken for {found.predicted} {asked.split}", header, rows, fresh)
 
 
 @router.get("/series", response_class=Csv)
@@ -151,28 +132,24 @@ def stability_table(
     run: RunOf,
     rooms: InRooms,
     fresh: FreshFigure,
-    split: Split = "train",
-    from_: From = None,
-    to: To = None,
-    output: OutputName = None,
-    label: LabelName = None,
+    asked: InWindow,
 ) -> Csv:
     """Each class's recall, instability, certified drop and forgetting; `/stability.html` explains them."""
-    told = stability.read(rooms, run, split, from_, to, output, label, explain=False)
+    told = stability.read(rooms, run, asked, explain=False)
     (name,) = names_of(rooms, [run])
     header = ["run", "split", "class", "support", "recall", "recall_low", "recall_high", "instability", "null_low"]
     header += ["null_high", "verdict", "certified_drop", "drop_from", "drop_to", "recovered_at", "forgetting"]
     header += ["learnt_at", "changes"]
     rows = (
         [
-            name, split, one["class_name"], one["support"], *(one["recall"][part] for part in RATE),
+            name, asked.split, one["class_name"], one["support"], *(one["recall"][part] for part in RATE),
             *(one["instability"][part] for part in (*RATE, "verdict")),
             *(one["certified_drop"][part] for part in ("value", "from", "to", "back")),
             one["forgetting"], one["learnt_at"], len(one["changes"]),
         ]
         for one in answered(told.found, told.averages, told.alarms)["classes"]
     )  # fmt: skip
-    return Csv(f"{name} stability {split}", header, rows, fresh)
+    return Csv(f"{name} stability {asked.split}", header, rows, fresh)
 
 
 @router.get("/changes", response_class=Csv)
@@ -180,20 +157,16 @@ def changes_table(
     run: RunOf,
     rooms: InRooms,
     fresh: FreshFigure,
-    split: Split = "train",
-    from_: From = None,
-    to: To = None,
-    output: OutputName = None,
-    label: LabelName = None,
+    asked: InWindow,
 ) -> Csv:
     """Every change of a class's recall that noise does not explain: when, from what to what, and what was near it."""
-    told = stability.read(rooms, run, split, from_, to, output, label)
+    told = stability.read(rooms, run, asked)
     (name,) = names_of(rooms, [run])
     header = ["run", "split", "class", "kind", "direction", "from", "to", "at", "before", "before_low", "before_high"]
     header += ["after", "after_low", "after_high", "taken_for", "near"]
     rows = (
         [
-            name, split, one["class_name"],
+            name, asked.split, one["class_name"],
             *(change[part] for part in ("kind", "direction", "from", "to", "at")),
             *(change[side][part] for side in ("before", "after") for part in RATE),
             change["taken_for"], "; ".join(event["says"] for event in change["near"]),
@@ -201,7 +174,7 @@ def changes_table(
         for one in answered(told.found, told.averages, told.alarms)["classes"]
         for change in one["changes"]
     )  # fmt: skip
-    return Csv(f"{name} changes {split}", header, rows, fresh)
+    return Csv(f"{name} changes {asked.split}", header, rows, fresh)
 
 
 @router.get("/compare", response_class=Csv)
@@ -209,29 +182,24 @@ def compare_table(
     rooms: InRooms,
     fresh: FreshFigure,
     runs: compare.TwoRuns,
-    split: Split = "val",
-    from_: From = None,
-    to: To = None,
-    epoch: EpochNumber = None,
-    output: OutputName = None,
-    label: LabelName = None,
+    asked: InMatrices,
 ) -> Csv:
     """Each class's recall, precision and F1 in two runs, and their difference, second minus first."""
     uids = compare.several(runs)
     if len(uids) != 2:
         raise InvalidError("two_runs_needed", "A difference is of two runs; name two ids with a comma between", "runs")
-    first, second = compare.pair(rooms, uids, split, from_, to, epoch, output, label)
+    first, second = compare.pair(rooms, uids, asked)
     differences = {name: compare.told(scores(first.counts, name), scores(second.counts, name)) for name in METRICS}
     header = ["split", "class", "metric", *names_of(rooms, uids), "difference", "low", "high", "p", "q", "real"]
     rows = (
         [
-            split, class_name, metric, one["first"]["value"], one["second"]["value"],
+            asked.split, class_name, metric, one["first"]["value"], one["second"]["value"],
             *(one["difference"][part] for part in RATE), one["p"], one["q"], one["real"],
         ]
         for metric, listed in differences.items()
         for class_name, one in zip(first.class_names, listed, strict=True)
     )  # fmt: skip
-    return Csv(f"compared {split}", header, rows, fresh)
+    return Csv(f"compared {asked.split}", header, rows, fresh)
 
 
 def _of_classes(name: str, curves: ClassCurves) -> Iterator[Row]:
