@@ -14,7 +14,7 @@ FIND_TENSORFLOW := from importlib.util import find_spec as f; raise SystemExit(f
 FOUND_PYTHON := import sys; print("python%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit postgres keras kill-loop keras-campaign backends browser wheel clean fuzz damage
+.PHONY: help demo test lint types unit slow postgres keras kill-loop keras-campaign backends browser wheel clean fuzz damage
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -23,7 +23,7 @@ help: ## Say what can be made
 demo: $(VENV)/.server ## Train on Fashion-MNIST and watch it in the browser; ARGS="--epochs 2 --exit"
 	@$(VENV)/bin/epochscope demo $(ARGS)
 
-test: lint types unit postgres backends keras browser ## Run every check
+test: lint types unit slow postgres backends keras browser ## Run every check
 
 lint: $(VENV)/.dev ## Style: ruff
 	$(VENV)/bin/ruff check .
@@ -34,14 +34,17 @@ types: $(VENV)/.dev frontend/node_modules/.made ## Types: mypy --strict, tsc --s
 	$(VENV)/bin/mypy --explicit-package-bases tests examples benchmarks
 	cd frontend && npm run --silent check
 
-unit: $(VENV)/.dev ## The quick tests: no training, no browser
+unit: $(VENV)/.dev ## The quick tests, in a minute: no training, no browser
 	$(PYTEST) -n 2 -m "not keras and not browser and not slow and not postgres" $(ARGS)
+
+slow: $(VENV)/.dev ## The other tests without a training: processes killed, stores damaged, services waited for
+	$(PYTEST) -n 2 -m "slow and not keras and not browser and not postgres" $(ARGS)
 
 # The demo's tests start processes of their own; they come first, from a runner that has not loaded TensorFlow itself,
 # as a newcomer's shell has not.
-keras: $(VENV)/.dev ## The tests that train real models, and the other slow ones
-	$(PYTEST) tests/test_demo.py -m "keras or slow" $(ARGS) || [ $$? -eq 5 ]  # 5: ARGS="-k word" fits none of these
-	$(PYTEST) --ignore tests/test_demo.py -m "(keras or slow) and not browser and not postgres" $(ARGS)
+keras: $(VENV)/.dev ## The tests that train real models
+	$(PYTEST) tests/test_demo.py -m keras $(ARGS) || [ $$? -eq 5 ]  # 5: ARGS="-k word" fits none of these
+	$(PYTEST) --ignore tests/test_demo.py -m "keras and not browser and not postgres" $(ARGS)
 
 # Each worker starts a cluster of its own in /tmp; Debian keeps the server's programs out of PATH.
 HAS_POSTGRES := command -v initdb || ls /usr/lib/postgresql/*/bin/initdb

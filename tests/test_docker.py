@@ -23,6 +23,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow  # runs the entry point with a service behind it
+
 ROOT = Path(__file__).parent.parent
 NOBODY = 65534
 

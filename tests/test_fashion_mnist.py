@@ -192,6 +192,7 @@ def test_the_subset_is_small_even_over_the_classes_and_licensed() -> None:
     assert "Copyright (c) 2017 Zalando SE" in (SUBSET / "LICENSE").read_text()
 
 
+@pytest.mark.slow
 @needs_the_full_set
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_every_picture_of_the_subset_is_in_the_full_set_in_the_same_order(part: str) -> None:

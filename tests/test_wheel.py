@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from epochscope import __version__
 
+pytestmark = pytest.mark.slow  # builds the wheel
+
 ROOT = Path(__file__).parent.parent
 STATIC = ROOT / "frontend" / "epochscope_web" / "static"
 INFO = f"epochscope-{__version__}.dist-info"

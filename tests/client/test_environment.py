@@ -62,6 +62,7 @@ def test_a_changed_file_makes_it_dirty(listener: Listener, repository: Path) -> 
     assert told["git_dirty"] == "yes"
 
 
+@pytest.mark.slow
 def test_the_repository_of_the_script_counts_before_that_of_the_working_directory(
     listener: Listener, repository: Path, tmp_path: Path
 ) -> None:
@@ -74,6 +75,7 @@ def test_the_repository_of_the_script_counts_before_that_of_the_working_director
     assert environment_of(listener, repository, script=script)["git_commit"] == outside["git_commit"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["no repository", "no commit yet", "no git"])
 def test_where_there_is_no_commit_nothing_is_said_of_it(
     kind: str, listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

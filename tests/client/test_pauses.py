@@ -135,6 +135,7 @@ def test_a_laptop_that_slept_has_not_stalled() -> None:
     assert told.wait(MINUTE) > 0
 
 
+@pytest.mark.slow
 def test_a_run_says_that_it_has_stalled_and_when_it_goes_on(
     listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,8 @@ from faults.fuzz import TARGETS, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.slow  # hundreds of inputs each
+
 SEEDS = seeds()
 QUICK = {"wire": 400, "segments": 300, "folder": 60, "reply": 60}
 

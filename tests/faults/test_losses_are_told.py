@@ -12,6 +12,8 @@ from epochscope.spool import Meta, Spool
 from listener import free_port, until
 from stage import Service, start_service
 
+pytestmark = pytest.mark.slow  # trainings that run to their end, one after another
+
 INFO = wire.RunInfo("p", "n", 1, environment={"python": "3"})
 
 

@@ -17,6 +17,8 @@ from epochscope_server.store.cache import Blocks
 from sealing import Store
 from stage import Service, Training, counted, start_service
 
+pytestmark = pytest.mark.slow  # they wait for what the service finds by itself
+
 NAMES = ("cat", "dog", "eel")
 SIZE = 60
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stage import Service, Training, counted
@@ -40,6 +41,7 @@ def counted_plainly(told: Told, start: int, stop: int) -> list[list[int]]:
     return matrix
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(told=trainings(), data=st.data())
 def test_every_window_equals_a_plain_count(service: Service, told: Told, data: st.DataObject) -> None:

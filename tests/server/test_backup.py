@@ -18,9 +18,12 @@ from epochscope_server.store.sqlite import FILE
 from spoiled import empty_index
 from stage import COMMAND, Service, Training, counted, start_service
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("EPOCHSCOPE_TEST_DATABASE") == "postgres", reason="PostgreSQL has tools of its own for this"
-)
+pytestmark = [
+    pytest.mark.slow,  # processes and whole stores, copied
+    pytest.mark.skipif(
+        os.environ.get("EPOCHSCOPE_TEST_DATABASE") == "postgres", reason="PostgreSQL has tools of its own for this"
+    ),
+]
 
 
 def command(*words: object) -> subprocess.CompletedProcess[str]:

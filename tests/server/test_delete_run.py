@@ -119,6 +119,7 @@ def test_its_rows_go_in_small_steps_and_leave_those_of_others_alone(
     assert service.get("/runs", where="params.lr=0.1")["runs"][0]["id"] == first.run
 
 
+@pytest.mark.slow
 def test_the_next_start_goes_on_where_the_last_was_stopped(
     lone_service: Callable[[], Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +149,7 @@ def test_a_number_of_a_deleted_run_is_never_given_again(
     assert new.get()["tags"] == []
 
 
+@pytest.mark.slow
 def test_the_file_grows_shorter_when_nothing_is_written(
     lone_service: Callable[[], Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:

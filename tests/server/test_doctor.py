@@ -29,6 +29,8 @@ from sealing import Store
 from spoiled import empty_index
 from stage import counted, url_of
 
+pytestmark = pytest.mark.slow  # stores of thousands of batches, each damaged and mended
+
 STEPS, PORTION = 9000, 750  # two levels of sums, and of curves
 BUILT = (count_node, count_marginal, series_chunk)
 Damage = Callable[[sa.Connection], Any]

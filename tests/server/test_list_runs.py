@@ -181,6 +181,7 @@ def condition(chance: random.Random) -> tuple[str, tuple[str, str, tuple[int, An
     return f'{FIELDS[name]} {sign} "{text}"', (name, sign, (1, text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("looks", [True, False])
 def test_any_filter_and_order_is_that_of_plain_python(zoo: Zoo, looks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not looks:

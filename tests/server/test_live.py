@@ -10,6 +10,7 @@ from queue import Queue
 from typing import Any
 
 import httpx2
+import pytest
 from listening import listening
 from stage import Service, Training, counted, serve_process
 
@@ -74,6 +75,7 @@ def test_a_deleted_run_is_told(training: Training) -> None:
         assert after(1, events)["data"]["status"] == "deleted"
 
 
+@pytest.mark.slow
 def test_the_service_stops_at_once_although_a_viewer_listens(tmp_path: Path) -> None:
     process, url = serve_process(tmp_path)
     service = Service(url, tmp_path, httpx2.Client(base_url=url), process.kill)

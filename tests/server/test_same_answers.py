@@ -18,6 +18,7 @@ import sqlalchemy as sa
 import stage
 from epochscope import wire
 from epochscope_server.api import flushes, rooms, runs
+from epochscope_server import glancer
 from epochscope_server.store.schema import run as run_table
 from postgres import Cluster
 from stage import Service, Training, counted, start_service
@@ -202,6 +203,9 @@ def test_every_question_has_one_answer(both: tuple[Service, Service], sealed: bo
             sealing.seal(service)
         while not indexed(service):
             time.sleep(0.05)
+        while any(run["glance"] is None for run in service.get("/runs")["runs"]):
+            time.sleep(0.05)
+    time.sleep(2 * glancer.TICK_S)  # the latest flushes are looked at, too
     on_sqlite, on_postgres = both
     asked = differing = 0
     first = ""

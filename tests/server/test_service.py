@@ -71,6 +71,7 @@ def test_an_acknowledged_flush_survives_kill_9(tmp_path: Path) -> None:
         again.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_service_in_order(tmp_path: Path, number: signal.Signals) -> None:
     process, _ = serve_process(tmp_path)
@@ -80,6 +81,7 @@ def test_a_signal_ends_the_service_in_order(tmp_path: Path, number: signal.Signa
     assert process.returncode in (0, -number)
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -107,6 +109,7 @@ def test_runs_lists_what_is_there(training: Training) -> None:
     assert f"{training.run}  running" in answer.stdout
 
 
+@pytest.mark.slow
 def test_runs_lists_what_meets_conditions_in_the_order_that_is_asked_for(training: Training) -> None:
     project = training.run
     for name, lr in (("low", 0.1), ("high", 0.3), ("out", 0.9)):
@@ -120,6 +123,7 @@ def test_runs_lists_what_meets_conditions_in_the_order_that_is_asked_for(trainin
     assert "params.lr<0.001" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_runs_says_so_when_no_service_answers() -> None:
     answer = subprocess.run(
         [*COMMAND, "runs", "--url", "http://127.0.0.1:9"], capture_output=True, text=True, check=False, timeout=60

@@ -55,6 +55,7 @@ def test_a_large_file_is_refused_where_what_every_flush_needs_is_damaged(
     assert (tmp_path / FILE).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_damage_elsewhere_in_a_large_file_is_found_beside_the_service_and_ends_all_writing(
     lone_service: Callable[[], Service], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -156,6 +157,7 @@ def test_the_store_is_the_owners_alone(lone_service: Callable[[], Service]) -> N
     assert (service.data_dir / FILE).stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.slow
 def test_a_full_disk_refuses_flushes_and_recovers_without_a_restart(lone_service: Callable[[], Service]) -> None:
     service = lone_service()
     training = Training(service)

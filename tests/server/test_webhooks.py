@@ -25,6 +25,8 @@ from postgres import Cluster
 from sealing import Store
 from stage import COMMAND, Service, Training, start_service
 
+pytestmark = pytest.mark.slow  # they wait between sendings, as the service does
+
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:

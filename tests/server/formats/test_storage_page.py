@@ -20,6 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_counts import by_step, cells, counted, many, rows
 
+pytestmark = pytest.mark.slow  # the plain reader takes its time
+
 PAGE = (Path(__file__).parents[3] / "docs" / "storage.md").read_text()
 TOLD = [(64, 0, 0, 5), (64, 1, 1, 300), (65, 0, 2, 1), (70, 2, 1, 2), (127, 2, 2, 1)]
 STEPS, VALUES = np.array([1, 2, 4, 5]), np.array([0.5, 0.25, -0.0, np.nan])
