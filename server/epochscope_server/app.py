@@ -37,6 +37,7 @@ from epochscope_server.api import (
 from epochscope_server.api.answer import add_error_handlers
 from epochscope_server.api.fresh import NotModifiedError, not_modified
 from epochscope_server.api.rooms import Rooms, now_ms
+from epochscope_server.glancer import Glancer
 from epochscope_server.guard import App, Guard
 from epochscope_server.pages import pages
 from epochscope_server.settings import Settings
@@ -69,6 +70,7 @@ def create_app(settings: Settings) -> App:
     watches = Watches(database, blocks)
     alerter = Alerter(database, writer, blocks, watches, hooks, started_ms)
     courier = Courier(database, writer, hooks, lambda: alerter.leads, settings.address)
+    glancer = Glancer(database, writer, blocks, lambda: alerter.leads)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -78,7 +80,9 @@ def create_app(settings: Settings) -> App:
             follower = Follower(database, lambda changes: loop.call_soon_threadsafe(rooms.pulse.show, changes))
             rooms.pulse.announce = follower.announce
         alerter.begin(lambda change: loop.call_soon_threadsafe(rooms.pulse.tell, change), courier.wake)
+        glancer.begin(lambda change: loop.call_soon_threadsafe(rooms.pulse.tell, change))
         yield
+        glancer.close()
         alerter.close()  # it writes through the writer, as all that follow
         courier.close()
         if database.shared:

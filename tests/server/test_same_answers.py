@@ -17,8 +17,8 @@ import sealing
 import sqlalchemy as sa
 import stage
 from epochscope import wire
-from epochscope_server.api import flushes, rooms, runs
 from epochscope_server import glancer
+from epochscope_server.api import flushes, rooms, runs
 from epochscope_server.store.schema import run as run_table
 from postgres import Cluster
 from stage import Service, Training, counted, start_service

@@ -13,7 +13,7 @@ from epochscope_server.api.answer import ERRORS, Json
 from epochscope_server.api.rooms import InRooms, Rooms, RunId, now_ms
 from epochscope_server.conditions import conditions, order
 from epochscope_server.errors import InvalidError
-from epochscope_server.store import alerts, attempts, fields, listing, runs, spans
+from epochscope_server.store import alerts, attempts, fields, glances, listing, runs, spans
 from epochscope_server.store.search import Wanted
 
 router = APIRouter(tags=["runs"], responses=ERRORS)
@@ -35,6 +35,20 @@ SORT = (
 class AlertCount(BaseModel):
     all: int
     on: int = Field(description="how many of them have not ended")
+
+
+class OfClassAnswer(BaseModel):
+    class_name: str
+    value: float
+
+
+class GlanceAnswer(BaseModel):
+    """Of the first output, worked out once an epoch and when the run ends."""
+
+    split: str = Field(description="val where the run has validation, else train")
+    macro_f1: list[float | None] = Field(description="its course in at most 32 points, the latest last")
+    worst: OfClassAnswer | None = Field(description="the class of the least F1 at the end of that course")
+    drop: OfClassAnswer | None = Field(description="the largest certified drop of recall in training; null: none fell")
 
 
 class ListedRun(BaseModel):
@@ -63,6 +77,9 @@ class ListedRun(BaseModel):
     )
     outputs: list[dict[str, Any]]
     alerts: AlertCount
+    glance: GlanceAnswer | dict[str, Any] | None = Field(
+        description="null before the first look at the run, empty where it has no classes"
+    )
 
 
 class OneRun(ListedRun):
@@ -124,8 +141,9 @@ def list_runs(
     now = now_ms()
     with rooms.database.read() as connection:
         rows, following = listing.page(connection, wanted, limit, cursor, now, rooms.started_ms)
-        alerted = alerts.counts(connection, [row["id"] for row in rows])
-    return Json({"runs": [_listed(row, alerted, rooms, now) for row in rows], "next": following})
+        ids = [row["id"] for row in rows]
+        alerted, seen = alerts.counts(connection, ids), glances.of_runs(connection, ids)
+    return Json({"runs": [_listed(row, alerted, seen, rooms, now) for row in rows], "next": following})
 
 
 @router.get("/runs/fields", response_model=Fields)
@@ -177,7 +195,7 @@ def _whole(uid: str, rooms: Rooms) -> dict[str, Any]:
     with rooms.database.read() as connection:
         row = runs.get(connection, uid)
         tags = runs.tags(connection, [row["id"]])[row["id"]]
-        alerted = alerts.counts(connection, [row["id"]])
+        alerted, seen = alerts.counts(connection, [row["id"]]), glances.of_runs(connection, [row["id"]])
         series = runs.series_of(connection, row["id"])
         covered = spans.of_run(connection, row)
         processes = runs.processes_of(connection, row["id"])
@@ -185,7 +203,7 @@ def _whole(uid: str, rooms: Rooms) -> dict[str, Any]:
     epoch = max((one["epoch"] for one in covered), default=0)
     return {
         **_listed(
-            {**row, "tags": tags, "epoch": epoch, "summary": runs.summary(row["last"])}, alerted, rooms, now_ms()
+            {**row, "tags": tags, "epoch": epoch, "summary": runs.summary(row["last"])}, alerted, seen, rooms, now_ms()
         ),
         "environment": row["environment"],
         "processes": processes,
@@ -197,12 +215,15 @@ def _whole(uid: str, rooms: Rooms) -> dict[str, Any]:
     }
 
 
-def _listed(row: runs.Row, alerted: dict[int, tuple[int, int]], rooms: Rooms, now: int) -> dict[str, Any]:
+def _listed(
+    row: runs.Row, alerted: dict[int, tuple[int, int]], seen: dict[int, Any], rooms: Rooms, now: int
+) -> dict[str, Any]:
     shown = {name: row[name] for name in ListedRun.model_fields if name in row}
     every, on = alerted[row["id"]]
     return {
         **shown,
         "alerts": {"all": every, "on": on},
+        "glance": seen.get(row["id"]),
         "id": row["uid"],
         "status": runs.status(row, now, rooms.started_ms),
     }

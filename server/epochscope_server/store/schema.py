@@ -262,6 +262,15 @@ span = Table(
     Column("stop", BigInteger, nullable=False),  # 0 while the epoch goes on
 )
 
+# What the list shows of a run beside its row, as of revision `rev`; it follows from counts, so it may be lost.
+glance = Table(
+    "glance",
+    metadata,
+    Column("run_id", _Id, primary_key=True),
+    Column("rev", BigInteger, nullable=False),
+    Column("said", JSON, nullable=False),
+)
+
 # A project without a row has the rules that hold unasked.
 alert_rules = Table(
     "alert_rules",
@@ -309,5 +318,5 @@ alert_post = Table(
 # What a run owns, in the order in which it is deleted.
 OWNED = (
     flush_body, flush, count_node, count_marginal, counts, series_chunk, series, span, attempt, stream,
-    run_tag, run_value, run_text, alert_post, alert,
+    run_tag, run_value, run_text, glance, alert_post, alert,
 )  # fmt: skip
