@@ -60,7 +60,8 @@ class Watch:
 
     Percentages from 0 to 100: ``system/cpu`` of all processors and ``system/memory`` of the machine's memory,
     ``system/gpu`` and ``system/gpu_memory`` as the mean over its NVIDIA GPUs. ``system/samples_per_second`` is the
-    training's own speed, without validation.
+    training's own speed, without validation; ``system/seconds`` is how long the process has been at it, all included:
+    what places a step in time.
 
     Args:
         first: done in the same thread before anything else.
@@ -71,6 +72,7 @@ class Watch:
         self._pace = pace
         self._first = first
         self._told = pace.step  # of a run that goes on, this is told already
+        self._began = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="epochscope-system", daemon=True)
         self._thread.start()
@@ -94,6 +96,7 @@ class Watch:
                 if step <= told:
                     continue
                 told = step
+                values["seconds"] = time.monotonic() - self._began
                 if rate is not None:
                     values["samples_per_second"] = rate
                 for name, value in values.items():

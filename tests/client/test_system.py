@@ -49,13 +49,16 @@ def test_processor_memory_and_speed_are_recorded_by_training_step(
         pytest.skip("there is no /proc")
     monkeypatch.setitem(sys.modules, "pynvml", None)
     train(listener)
-    assert system_keys(listener) == {"system/cpu", "system/memory", "system/samples_per_second"}
+    assert system_keys(listener) == {"system/cpu", "system/memory", "system/samples_per_second", "system/seconds"}
     for key in ("system/cpu", "system/memory"):
         steps, values = listener.series(key)
         assert steps == sorted(set(steps))
         assert steps[0] >= 1
         assert all(0 <= value <= 100 for value in values)
     assert min(listener.series("system/memory")[1]) > 0
+    clock = listener.series("system/seconds")[1]
+    assert 0 < clock[0] <= 60
+    assert clock == sorted(clock)
     assert 80 < np.median(listener.series("system/samples_per_second")[1]) <= 800
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+
 import numpy as np
 import pytest
 from epochscope import wire
-from stage import Service, Training
+from stage import Service, Training, counted
 
 
 def columns(values: object, key: str = "loss", by: wire.By = "batch", first: int = 1) -> wire.SeriesColumns:
@@ -93,3 +95,81 @@ def test_a_series_named_twice_in_a_flush_is_one_series(service: Service) -> None
 @pytest.mark.parametrize("query", [{"from": 5, "to": 5}, {"points": 0}, {"smooth": 1}, {"smooth": -1}, {"keys": ","}])
 def test_what_makes_no_sense_is_refused(told: Training, query: dict[str, object]) -> None:
     assert told.ask("/series", **query).status_code == 422
+
+
+def test_a_smooth_curve_does_not_depend_on_the_window_that_is_shown(told: Training) -> None:
+    for query in ({"smooth": 0.95}, {"sliding": 40}):
+        (whole,) = told.get("/series", keys="loss", **query)["series"]
+        (part,) = told.get("/series", keys="loss", **query, **{"from": 600, "to": 650})["series"]
+        assert part["step"] == list(range(600, 650))
+        assert part["value"] == whole["value"][599:649]
+
+
+def test_a_sliding_mean_is_of_the_last_so_many(told: Training) -> None:
+    (series,) = told.get("/series", keys="loss", sliding=4, to=11)["series"]
+    values = np.linspace(1, 0, 1000)
+    assert series["value"][9] == pytest.approx(values[6:10].mean())
+
+
+def test_two_ways_of_smoothing_are_one_too_many(told: Training) -> None:
+    answer = told.ask("/series", keys="loss", sliding=4, smooth=0.5)
+    assert answer.status_code == 422
+    assert "not for both" in answer.json()["error"]["message"]
+
+
+def decoded(column: dict[str, str]) -> np.ndarray:  # type: ignore[type-arg]
+    return np.frombuffer(base64.b64decode(column["bdata"]), column["dtype"])
+
+
+@pytest.fixture(scope="module")
+def epochs(service: Service) -> Training:
+    """Two epochs of four batches of eight samples, with a clock."""
+    training = Training(service)
+    labels = np.zeros(8, np.int64)
+    training.send(
+        series=[
+            columns([4.0, 2, 3, 3, 2, 2, 1, 1]),
+            wire.SeriesColumns.of("system/seconds", "train", "batch", [4, 8], [2.0, 6.0]),
+        ],
+        confusion=[counted([(labels, labels)] * 8)],
+        spans=[wire.Span("train", 1, 1, 5), wire.Span("train", 2, 5, 9)],
+    )
+    return training
+
+
+def test_a_figure_has_the_running_mean_beside_each_batch(epochs: Training) -> None:
+    figure = epochs.service.get("/figures/series", run=epochs.run, keys="loss", running=True)
+    batch, mean = figure["data"]
+    assert (batch["name"], mean["name"]) == ("train, each batch", "train, running mean")
+    assert decoded(batch["y"]).tolist() == [4, 2, 3, 3, 2, 2, 1, 1]
+    assert decoded(mean["y"]) == pytest.approx([4, 3, 3, 3, 2, 2, 5 / 3, 1.5])
+
+
+@pytest.mark.parametrize(
+    ("x", "places"),
+    [
+        ("step", [1, 4, 8]),
+        ("epoch", [0.25, 1, 2]),
+        ("samples", [8, 32, 64]),
+        ("time", [0.5, 2, 6]),
+    ],
+)
+def test_a_figure_stands_on_any_axis_that_was_recorded(epochs: Training, x: str, places: list[float]) -> None:
+    figure = epochs.service.get("/figures/series", run=epochs.run, keys="loss", x=x)
+    assert decoded(figure["data"][0]["x"])[[0, 3, 7]] == pytest.approx(places)
+
+
+def test_a_run_without_a_clock_says_that_it_has_none(told: Training) -> None:
+    for x in ("time", "samples"):
+        figure = told.service.get("/figures/series", run=told.run, keys="loss", x=x)
+        assert figure["layout"]["meta"]["empty"]
+        assert "cannot be shown by" in figure["layout"]["meta"]["summary"]
+
+
+def test_the_first_nan_of_a_long_series_is_named_though_a_bucket_holds_it(service: Service) -> None:
+    training = Training(service)
+    values = np.ones(5000)
+    values[3217:] = np.nan
+    training.send(series=[columns(values)])
+    figure = service.get("/figures/series", run=training.run, keys="loss", points=50)
+    assert "the first of them NaN at step 3,218" in figure["layout"]["meta"]["summary"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,8 @@ class SeriesPoints:
     ``step`` int64: first step of the bucket (an epoch where ``by`` is "epoch"); ``n`` int64: points in it;
     ``value`` float64: mean of its finite (smoothed) values, or its first non-finite one if none is finite;
     ``low``, ``high`` float64: least and greatest finite raw value; ``nonfinite`` int64: how many NaN, ±Inf.
+    ``running``: the values are running means, not those of each batch. ``odd``: the first step whose value is not
+    finite, and that value, where it is known.
     """
 
     key: str
@@ -28,6 +31,8 @@ class SeriesPoints:
     low: Numbers
     high: Numbers
     nonfinite: Whole
+    running: bool = False
+    odd: tuple[int, float] | None = None
 
 
 class Buckets(Protocol):
@@ -69,14 +74,68 @@ def smoothed(values: Numbers, weight: float) -> Numbers:
     return result
 
 
+def slid(values: Numbers, width: int) -> Numbers:
+    """The mean of the last ``width`` values, or of as many as there are; non-finite values pass through, not mixed in.
+
+    Sums of 1, 2, 4, 8 ... values make up each, so that one huge value is forgotten once it has slid out: the
+    difference of two cumulative sums would carry its rounding on for ever.
+    """
+    finite = np.isfinite(values)
+    if width <= 1 or not finite.any():
+        return values
+    sums = values[finite]
+    total, count = np.zeros(len(sums)), len(sums)
+    done, size, left = 0, 1, width
+    with np.errstate(over="ignore", invalid="ignore"):  # of values near the greatest there is, infinity is the sum
+        while left and done < count:
+            if left & 1:
+                total[done:] += sums[: count - done]
+                done += size
+            left >>= 1
+            longer = sums.copy()
+            longer[size:] += sums[:-size]
+            sums, size = longer, 2 * size
+    result = values.copy()
+    result[finite] = total / np.minimum(np.arange(1, count + 1), width)
+    return result
+
+
+def running(steps: Whole, values: Numbers, begins: Whole) -> Numbers:
+    """The mean of the values since the epoch began, as Keras shows it of batches of one size.
+
+    Args:
+        begins: the first step of each epoch, ascending; what comes before all of them is a stretch of its own.
+    """
+    result = values.copy()
+    edges = np.unique(np.concatenate([[0], np.searchsorted(steps, begins), [len(steps)]]))
+    for lo, hi in itertools.pairwise(edges.tolist()):
+        finite = np.isfinite(values[lo:hi])
+        with np.errstate(over="ignore", invalid="ignore"):
+            summed = np.cumsum(np.where(finite, values[lo:hi], 0.0))
+        part = result[lo:hi]
+        part[finite] = (summed / np.maximum(np.cumsum(finite), 1))[finite]
+    return result
+
+
 def thinned(
-    key: str, split: str, by: str, steps: Whole, values: Numbers, points: int | None, weight: float = 0.0
+    key: str,
+    split: str,
+    by: str,
+    steps: Whole,
+    values: Numbers,
+    points: int | None,
+    weight: float = 0.0,
+    curve: Numbers | None = None,
 ) -> SeriesPoints:
     """The series in at most ``points`` buckets of equal length (every point of its own where None).
 
     Nothing is lost from sight: a bucket keeps its least and greatest value and counts what is not finite.
+
+    Args:
+        weight: of the moving average whose means are shown; 0 for none.
+        curve: what is shown instead, value by value: means of another kind.
     """
-    curve = smoothed(values, weight)
+    curve = smoothed(values, weight) if curve is None else curve
     total = len(values)
     width = 1 if points is None or total <= points else -(-total // points)
     edges = np.arange(0, total, width)
@@ -93,7 +152,14 @@ def thinned(
     none = n_finite == 0
     mean[none] = values[edges[none]]
     low[none] = high[none] = np.nan
-    return SeriesPoints(key, split, by, steps[edges], n, mean, low, high, n - n_finite)
+    return SeriesPoints(key, split, by, steps[edges], n, mean, low, high, n - n_finite, odd=first_odd(steps, values))
+
+
+def first_odd(steps: Whole, values: Numbers) -> tuple[int, float] | None:
+    """The first step whose value is NaN or infinite, and that value; None where all are finite."""
+    odd = ~np.isfinite(values)
+    at = int(odd.argmax()) if odd.any() else None
+    return None if at is None else (int(steps[at]), float(values[at]))
 
 
 def bucketed(

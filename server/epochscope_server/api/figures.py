@@ -7,27 +7,22 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from epochscope_server.api import cell, classes, compare, confusion, series
+from epochscope_server.api import cell, classes, compare, confusion
 from epochscope_server.api.answer import ERRORS, Json
 from epochscope_server.api.asked import InCurves, InMatrices, InMatrix
 from epochscope_server.api.cell import ClassName
 from epochscope_server.api.fresh import FreshFigure
 from epochscope_server.api.rooms import (
-    From,
     InRooms,
     Rooms,
-    To,
     chosen_classes,
 )
-from epochscope_server.api.series import SeriesBy, Smooth
-from epochscope_server.errors import InvalidError, NotFoundError
+from epochscope_server.errors import InvalidError
 from epochscope_server.figures.cell import cell_figure
 from epochscope_server.figures.classes import classes_figure, classes_overlay_figure
 from epochscope_server.figures.compare import compare_figure
 from epochscope_server.figures.confusion import confusion_figure
-from epochscope_server.figures.series import series_figure
 from epochscope_server.store import runs as stored_runs
-from epochscope_server.store import spans
 
 router = APIRouter(prefix="/figures", tags=["figures"], responses=ERRORS)
 
@@ -42,9 +37,6 @@ Focus = Annotated[
     str | None,
     Query(description="class indices with commas between; left out: the worst three", max_length=200),
 ]
-
-SPLITS = ("train", "val", "test")
-MAX_POINTS = 2000  # of one drawn series: about two to a pixel
 
 
 class Figure(BaseModel):
@@ -123,58 +115,6 @@ def compare_route(
     first, second = compare.pair(rooms, uids, asked)
     name_a, name_b = names_of(rooms, uids)
     return Json(compare_figure((name_a, first), (name_b, second), normalise=normalise, theme=theme), headers=fresh)
-
-
-@router.get("/series", response_model=Figure)
-def series_route(
-    rooms: InRooms,
-    fresh: FreshFigure,
-    keys: Annotated[str, Query(description="names with commas between")],
-    run: OneRun = None,
-    runs: Runs = None,
-    split: Annotated[str, Query(description="train, val, test, or several with commas between")] = "train",
-    by: SeriesBy = "batch",
-    from_: From = None,
-    to: To = None,
-    points: Annotated[int, Query(ge=1, le=MAX_POINTS)] = 600,
-    smooth: Smooth = 0.0,
-    theme: Theme = "light",
-) -> Json:
-    """Scalar series over each other; a series that a run or split does not have is left out.
-
-    By batch beside train, the other splits are shown by epoch, each value at the last training step of its epoch:
-    they count steps of their own, which say nothing on the axis of training.
-    """
-    splits = split.split(",")
-    if unknown := [name for name in splits if name not in SPLITS]:
-        raise InvalidError("unknown_split", f"{unknown[0]!r} is no split; they are {', '.join(SPLITS)}", "split")
-    uids = chosen_runs(run, runs)
-    names = names_of(rooms, uids) if runs is not None else [""]
-    wanted = [name for name in keys.split(",") if name]
-    drawn = []
-    for uid, name in zip(uids, names, strict=True):
-        for one in splits:
-            beside_train = by == "batch" and one != "train" and "train" in splits
-            for key in wanted:
-                try:
-                    if beside_train:
-                        found = series.read(rooms, uid, one, [key], "epoch", None, None, points, 0)
-                    else:
-                        found = series.read(rooms, uid, one, [key], by, from_, to, points, smooth)
-                except NotFoundError as error:
-                    if error.code != "unknown_series":
-                        raise
-                    continue
-                drawn += [(name, points_of) for points_of in found]
-    epoch_steps = {name: _epoch_steps(rooms, uid) for uid, name in zip(uids, names, strict=True)}
-    return Json(series_figure(drawn, theme=theme, epoch_steps=epoch_steps), headers=fresh)
-
-
-def _epoch_steps(rooms: Rooms, uid: str) -> dict[int, int]:
-    """The last training step of each epoch."""
-    with rooms.database.read() as connection:
-        covered = spans.of_run(connection, stored_runs.get(connection, uid), "train")
-    return {span["epoch"]: span["to"] - 1 for span in covered}
 
 
 def chosen_runs(run: str | None, runs: str | None) -> list[str]:

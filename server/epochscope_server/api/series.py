@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
+import numpy as np
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from epochscope_server.analysis.series import SeriesPoints, bucketed, thinned
+from epochscope_server.analysis.series import SeriesPoints, bucketed, slid, smoothed, thinned
+from epochscope_server.analysis.series import running as since_begins
 from epochscope_server.api.answer import ERRORS, Json, numbers
 from epochscope_server.api.fresh import Fresh
 from epochscope_server.api.rooms import From, InRooms, Rooms, RunId, Split, To
 from epochscope_server.errors import InvalidError
-from epochscope_server.store import runs
+from epochscope_server.store import runs, spans
 from epochscope_server.store import series as stored
 
 router = APIRouter(tags=["series"], responses=ERRORS)
@@ -22,6 +25,7 @@ MAX_KEYS = 100
 SeriesBy = Annotated[Literal["batch", "epoch", "run"], Query(description="by batch, by epoch, or once for the run")]
 Points = Annotated[int | None, Query(ge=1, le=100_000, description="at most so many buckets; left out: every point")]
 Smooth = Annotated[float, Query(ge=0, lt=1, description="weight of the debiased moving average, 0 for none")]
+Sliding = Annotated[int, Query(ge=1, le=1_000_000, description="mean of the last so many values, instead of smooth")]
 Keys = Annotated[str | None, Query(description="names with commas between; left out: all of this split")]
 
 
@@ -55,9 +59,13 @@ def get_series(
     to: To = None,
     points: Points = None,
     smooth: Smooth = 0.0,
+    sliding: Sliding = 1,
 ) -> Json:
-    """Series of one split; each bucket keeps mean, least, greatest, and how many values were not finite."""
-    found = read(rooms, run, split, _names(keys), by, from_, to, points, smooth)
+    """Series of one split; each bucket keeps mean, least, greatest, and how many values were not finite.
+
+    What smoothing makes of a value follows from all values before it, also from those before the window.
+    """
+    found = read(rooms, run, split, _names(keys), by, from_, to, points, smooth, sliding)
     return Json(
         {
             "series": [
@@ -88,27 +96,59 @@ def read(
     start: int | None,
     stop: int | None,
     points: int | None,
-    smooth: float,
+    smooth: float = 0.0,
+    sliding: int = 1,
+    running: bool = False,
 ) -> list[SeriesPoints]:
-    """Series of run ``uid``, for every route that shows them; the window counts epochs where ``by`` is "epoch"."""
+    """Series of run ``uid``, for every route that shows them; the window counts epochs where ``by`` is "epoch".
+
+    With ``running`` each series by batch is followed by its means since the epoch began.
+    """
     if start is not None and stop is not None and start >= stop:
         raise InvalidError("empty_window", f"from must be less than to; {start} to {stop} holds nothing", "from")
+    if smooth > 0 and sliding > 1:
+        raise InvalidError("two_smoothings", "Ask for smooth or for sliding, not for both", "sliding")
+    running = running and by == "batch"
+    whole = smooth > 0 or sliding > 1 or running
     with rooms.database.read() as connection:
         run = runs.get(connection, uid)
         if keys is None:
             there = runs.series_of(connection, run["id"])
             keys = [one["key"] for one in there if (one["split"], one["by"]) == (split, by)][:MAX_KEYS]
-        most = points if smooth == 0 else None
-        fetched = stored.fetch(connection, rooms.blocks, (run["id"], run["uid"]), split, by, keys, start, stop, most)
+        fetched = stored.fetch(
+            connection, rooms.blocks, (run["id"], run["uid"]), split, by, keys,
+            None if whole else start, stop, None if whole else points,
+        )  # fmt: skip
+        covered = spans.of_run(connection, run, split) if running else []
+    begins = np.array(sorted(span["from"] for span in covered), np.int64)
     found = []
     for one in fetched:
         window = one.read()
         buckets = window.buckets()
-        if buckets is None or points is None:
-            found.append(thinned(one.key, split, by, *window.points(), points, smooth))
-        else:
+        if buckets is not None and points is not None:
             found.append(bucketed(one.key, split, by, buckets, points))
+            continue
+        steps, values = window.points()
+        inside = slice(int(np.searchsorted(steps, start)) if whole and start is not None else 0, None)
+        curves = [slid(values, sliding) if sliding > 1 else smoothed(values, smooth)]
+        if running:
+            curves.append(since_begins(steps, values, begins))
+        for place, curve in enumerate(curves):
+            shown = thinned(one.key, split, by, steps[inside], values[inside], points, curve=curve[inside])
+            found.append(replace(shown, running=place == 1))
     return found
+
+
+def first_odd_of(rooms: Rooms, uid: str, points: SeriesPoints) -> SeriesPoints:
+    """``points`` with the step of their first value that is not finite, looked up where a bucket hides it."""
+    there = np.flatnonzero(points.nonfinite > 0)
+    if not len(there) or points.odd is not None:
+        return points
+    at = int(there[0])
+    start = int(points.step[at])
+    stop = int(points.step[at + 1]) if at + 1 < len(points.step) else None
+    (near,) = read(rooms, uid, points.split, [points.key], points.by, start, stop, None)
+    return replace(points, odd=near.odd)
 
 
 def _names(keys: str | None) -> list[str] | None:

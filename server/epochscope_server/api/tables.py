@@ -14,19 +14,16 @@ from fastapi import APIRouter, Query
 
 from epochscope_server.analysis.compare import METRICS, scores
 from epochscope_server.analysis.curves import ClassCurves
-from epochscope_server.analysis.series import SeriesPoints
-from epochscope_server.api import cell, classes, compare, confusion, series, stability
+from epochscope_server.api import cell, classes, compare, confusion, stability
 from epochscope_server.api.answer import ERRORS
 from epochscope_server.api.asked import InCurves, InMatrices, InMatrix, InWindow
 from epochscope_server.api.cell import ClassName
-from epochscope_server.api.figures import SPLITS, OneRun, Runs, chosen_runs, names_of
+from epochscope_server.api.figures import OneRun, Runs, chosen_runs, names_of
 from epochscope_server.api.fresh import FreshFigure
-from epochscope_server.api.rooms import From, InRooms, To
-from epochscope_server.api.series import SeriesBy, Smooth
+from epochscope_server.api.rooms import InRooms
 from epochscope_server.api.sheet import Csv, Row
 from epochscope_server.api.stability_answer import answered
-from epochscope_server.errors import InvalidError, NotFoundError
-from epochscope_server.nonfinite import said
+from epochscope_server.errors import InvalidError
 
 router = APIRouter(prefix="/tables", tags=["tables"], responses=ERRORS)
 
@@ -85,46 +82,6 @@ def cell_table(
     rows = ([name, asked.split, found.true, found.predicted, *row] for row in zip(*columns, strict=True))
     header = ["run", "split", "true", "predicted", "from", "to", "epoch", "count", "support", "share", "low", "high"]
     return Csv(f"{name} {found.true} taken for {found.predicted} {asked.split}", header, rows, fresh)
-
-
-@router.get("/series", response_class=Csv)
-def series_table(
-    rooms: InRooms,
-    fresh: FreshFigure,
-    keys: Annotated[str, Query(description="names with commas between")],
-    run: OneRun = None,
-    runs: Runs = None,
-    split: Annotated[str, Query(description="train, val, test, or several with commas between")] = "train",
-    by: SeriesBy = "batch",
-    from_: From = None,
-    to: To = None,
-    points: Annotated[int | None, Query(ge=1, le=100_000, description="left out: every point")] = None,
-    smooth: Smooth = 0.0,
-) -> Csv:
-    """Every point of the series, or buckets of them with mean, least and greatest; NaN and ±Infinity by name.
-
-    What a split has not by batch is given by epoch.
-    """
-    wanted, splits = [key for key in keys.split(",") if key], split.split(",")
-    if unknown := [name for name in splits if name not in SPLITS]:
-        raise InvalidError("unknown_split", f"{unknown[0]!r} is no split; they are {', '.join(SPLITS)}", "split")
-    uids = chosen_runs(run, runs)
-    names = names_of(rooms, uids)
-    found: list[tuple[str, SeriesPoints]] = []
-    for name, uid in zip(names, uids, strict=True):
-        for one, key in ((one, key) for one in splits for key in wanted):
-            for way in dict.fromkeys((by, "epoch")):
-                try:
-                    read = series.read(rooms, uid, one, [key], way, from_, to, points, smooth)
-                except NotFoundError as error:
-                    if error.code != "unknown_series":
-                        raise
-                    continue
-                found += [(name, points_of) for points_of in read]
-                break
-    header = ["run", "key", "split", "by", "step", "n", "value", "min", "max", "nonfinite"]
-    rows = chain.from_iterable(_of_series(name, one) for name, one in found)
-    return Csv(f"{names[0]} {' '.join(wanted)}", header, rows, fresh)
 
 
 @router.get("/stability", response_class=Csv)
@@ -210,9 +167,3 @@ def _of_classes(name: str, curves: ClassCurves) -> Iterator[Row]:
     for index, class_name in enumerate(curves.class_names):
         for row in zip(*windows, *(column[index].tolist() for column in numbers), strict=True):
             yield [name, curves.split, class_name, *row]
-
-
-def _of_series(name: str, points: SeriesPoints) -> Iterator[Row]:
-    columns = (points.step, points.n, points.value, points.low, points.high, points.nonfinite)
-    for step, n, value, low, high, nonfinite in zip(*(column.tolist() for column in columns), strict=True):
-        yield [name, points.key, points.split, points.by, step, n, said(value), low, high, nonfinite]

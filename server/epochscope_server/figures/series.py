@@ -1,61 +1,77 @@
-"""Scalar series as lines: loss, metrics, learning rate, of one run or several."""
+"""Scalar series as lines: loss, metrics, learning rate, of one run or several, over any axis of training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from epochscope_server.analysis.rates import Numbers
+from epochscope_server.analysis.rulers import Ruler
 from epochscope_server.analysis.series import SeriesPoints
 from epochscope_server.figures import columns, text
 from epochscope_server.figures.frame import Figure, axis, empty_figure, layout
 from epochscope_server.figures.outline import outlined
 from epochscope_server.figures.palette import INKS, Inks, Theme, faint
+from epochscope_server.figures.series_axes import NAMES, across, upright
 
-HOVER_POINT = "<b>%{fullData.name}</b> %{y:.6~g}, %{meta} %{x:,.0f}<extra></extra>"
+HOVER_POINT = "<b>%{fullData.name}</b> %{y:.6~g}, %{meta} %{customdata[0]:,.0f}<extra></extra>"
 HOVER_BUCKET = (
-    "<b>%{fullData.name}</b> %{y:.6~g}  (least %{customdata[1]:.5~g}, greatest %{customdata[2]:.5~g})"
-    "<br>%{customdata[0]:,.0f} values from %{meta} %{x:,.0f}<extra></extra>"
+    "<b>%{fullData.name}</b> %{y:.6~g}  (least %{customdata[2]:.5~g}, greatest %{customdata[3]:.5~g})"
+    "<br>%{customdata[1]:,.0f} values from %{meta} %{customdata[0]:,.0f}<extra></extra>"
 )
-HOVER_ODD = "<b>%{fullData.name}</b>: %{customdata:,.0f} NaN or infinite from %{meta} %{x:,.0f}<extra></extra>"
+HOVER_ODD = "<b>%{fullData.name}</b>: %{text} %{meta} %{customdata[1]:,.0f}<extra></extra>"
+NOTHING = "Nothing recorded here yet."
 
 
 def series_figure(
     series: Sequence[tuple[str, SeriesPoints]],
     *,
     theme: Theme = "light",
-    epoch_steps: Mapping[str, Mapping[int, int]] | None = None,
+    rulers: Mapping[str, Ruler] | None = None,
+    log: bool = False,
+    inliers: bool = False,
+    baseline: str | None = None,
 ) -> Figure:
     """Lines over steps, or over epochs where the series are by epoch, each with its run's name ("" for one run).
 
     A bucket of several values has its least and greatest behind it; one with NaN or infinite values has a mark at
-    the upper edge of the plot, so that none is ever out of sight. Several runs: one colour a run. One run: one
-    colour a key, or, with one key, a colour a split; dashes tell splits apart as well.
+    the edge of the plot, so that none is ever out of sight. Several runs: one colour a run. One run: one
+    colour a key, or, with one key, a colour a split; dashes tell splits apart as well. Running means are dotted.
 
     Args:
         series: (run name, points), drawn in this order.
         theme: "light" or "dark".
-        epoch_steps: for each run's name, the last training step of each epoch. Given so, series by epoch stand on
-            the axis of steps, at the end of their epoch: how validation is shown over the batches of training.
+        rulers: for each run's name, the axis: all of one unit. Without any, series by batch stand on steps, those by
+            epoch on epochs. What a run's ruler does not know is left out, and ``layout.meta.notes`` says so.
+        log: a logarithmic y axis; values up to 0 have no place on it, and a note says how many there are.
+        inliers: the y axis is that of the middle 96 % of what is drawn; a note says what lies outside.
+        baseline: the name of a run whose lines are taken from those of the others.
     """
     drawn = [(name, points) for name, points in series if len(points.step)]
     if not drawn:
-        return empty_figure("Nothing recorded here yet.", theme)
+        return empty_figure(NOTHING, theme)
     inks = INKS[theme]
-    on_steps = any(points.by == "batch" for _, points in drawn)
-    unit = "step" if on_steps else "epoch"
+    unit = next(iter(rulers.values())).unit if rulers else _unit(drawn)
     runs = list(dict.fromkeys(name for name, _ in series))
     keys = list(dict.fromkeys(points.key for _, points in series))
     splits = list(dict.fromkeys(points.split for _, points in series))
+    placed, notes = _placed(drawn, rulers, unit, runs)
+    if baseline is not None:
+        placed = _apart(placed, baseline)
+        notes.append(f"Each line is the difference to {baseline}, which lies at 0.")
+        log = False
+    if not placed:
+        return empty_figure(notes[0] if notes else NOTHING, theme)
+    x_axis, scaled, told = across([(x, points) for _, x, points in placed], unit)
+    placed = [(name, x / scaled, points) for name, x, points in placed]
+    means = any(points.running for _, _, points in placed)
     bands: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
     odd: list[dict[str, Any]] = []
-    for name, points in drawn:
-        x = _places(points, on_steps, (epoch_steps or {}).get(name))
-        if x is None:
-            continue
+    for name, x, points in placed:
         split = splits.index(points.split)
         if len(runs) > 1:
             colour, dash = inks.run(runs.index(name)), inks.dash(split + 2 * keys.index(points.key))
@@ -63,31 +79,36 @@ def series_figure(
             colour, dash = inks.line(keys.index(points.key)), inks.dash(split)
         else:
             colour, dash = inks.line((1, 0, 2)[split % 3]), inks.dash(0 if len(splits) == 1 else split)
-        shown = " · ".join(part for part in (name, points.key if len(keys) > 1 else "", points.split) if part)
-        if (points.n > 1).any():
-            bands.append(outlined(x, points.low, points.high, faint(colour, 0.16)))
-        lines.append(_line(x, points, text.escaped(shown), colour, dash, unit))
-        if points.nonfinite.any():
-            odd.append(_odd(x, points, text.escaped(shown), inks, unit))
-    if not lines:
-        return empty_figure("Nothing recorded here yet.", theme)
-    y_axis = axis(inks, text.label(keys[0], 40) if len(keys) == 1 else "value", **_scale(keys, drawn))
+        kind = "running mean" if points.running else "each batch" if means and points.by == "batch" else ""
+        split_said = f"{points.split}, {kind}" if kind else points.split
+        shown = " · ".join(part for part in (name, points.key if len(keys) > 1 else "", split_said) if part)
+        style = {"color": colour, "width": 1.5, "dash": dash}
+        if points.running:
+            style |= {"width": 2, "dash": "dot"}
+        elif (points.n > 1).any():
+            bands.append(_band(x, points, faint(colour, 0.16), log))
+        elif not np.array_equal(points.low, points.value, equal_nan=True) and baseline is None:
+            bands.append(_raw(x, points, faint(colour, 0.3)))
+        lines.append(_line(x, points, text.escaped(shown), style))
+        if points.nonfinite.any() and not points.running:
+            odd.append(_odd(x, points, text.escaped(shown), inks))
+    values = np.concatenate([points.value for _, _, points in placed])
+    y, said = upright(values, keys, log=log, inliers=inliers, signed=baseline is not None)
+    notes += said
+    title = text.label(keys[0], 40) if len(keys) == 1 else "value"
     more: dict[str, Any] = {}
     if odd:
         # The marks have an axis of their own, so that they stay at the edge whatever is zoomed.
         more["yaxis2"] = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
-    if unit == "epoch":
-        longest = max(len(points.step) for _, points in drawn)
-        ticks: dict[str, Any] = {"tickmode": "linear", "dtick": max(1, -(-longest // 12))}
-    else:
-        ticks = {"tickformat": "~s"}  # 1.5k: four of them stand side by side in a small chart
+    if baseline is not None:
+        title = f"{title} − {text.label(baseline, 24)}"
     return {
         "data": [*bands, *lines, *odd],
         "layout": layout(
             inks,
             f"series {unit}",
-            xaxis=axis(inks, unit, showgrid=False, tickangle=0, **ticks),
-            yaxis=y_axis | {"uirevision": " ".join(keys)},
+            xaxis=axis(inks, told, showgrid=False, tickangle=0, **x_axis),
+            yaxis=axis(inks, title, **y) | {"uirevision": f"{keys} {log} {inliers} {baseline}"},
             showlegend=len(lines) > 1,
             legend={
                 "orientation": "h",
@@ -99,77 +120,164 @@ def series_figure(
                 "itemwidth": 30,
             },
             margin={"l": 48, "r": 16, "t": 8, "b": 40},
-            dragmode="zoom",
-            meta={"x": unit, "summary": _summary(drawn)},
+            dragmode="select",
+            selectdirection="h",
+            newselection={"line": {"color": inks.ink, "width": 1, "dash": "solid"}},
+            meta={
+                "x": unit,
+                "scaled": scaled,
+                "notes": notes,
+                "places": _nodes(rulers, placed[0][0], scaled),
+                "summary": " ".join([_summary(drawn), *notes]),
+            },
             **more,
         ),
     }
 
 
-def _places(points: SeriesPoints, on_steps: bool, epoch_steps: Mapping[int, int] | None) -> Numbers | None:
-    """Where the points stand on the common axis, float64 [P]; None where they have no place on it."""
-    if points.by != "epoch" or not on_steps:
-        return points.step.astype(np.float64)
-    if epoch_steps is None:
-        return None
-    return np.array([epoch_steps.get(int(epoch), np.nan) for epoch in points.step], dtype=np.float64)
+Placed = list[tuple[str, Numbers, SeriesPoints]]
 
 
-def _line(x: Numbers, points: SeriesPoints, name: str, colour: str, dash: str, unit: str) -> dict[str, Any]:
+def _unit(drawn: Sequence[tuple[str, SeriesPoints]]) -> str:
+    return "step" if any(points.by == "batch" for _, points in drawn) else "epoch"
+
+
+def _placed(
+    drawn: Sequence[tuple[str, SeriesPoints]], rulers: Mapping[str, Ruler] | None, unit: str, runs: list[str]
+) -> tuple[Placed, list[str]]:
+    """Each series with the places of its points on the common axis, float64 [P], and what has none."""
+    found: Placed = []
+    missing: list[str] = []
+    for name, points in drawn:
+        ruler = (rulers or {}).get(name)
+        if points.by != "epoch":
+            x = ruler.at(points.step) if ruler else points.step.astype(np.float64)
+        elif ruler:
+            x = ruler.after(points.step)
+        elif unit == "epoch":
+            x = points.step.astype(np.float64)
+        else:
+            continue
+        if np.isfinite(x).any():
+            found.append((name, x, points))
+        elif name not in missing:
+            missing.append(name)
+    if not missing:
+        return found, []
+    who = "This run" if len(runs) == 1 else ", ".join(missing)
+    return found, [f"{who} cannot be shown by {NAMES[unit]}: that was not recorded."]
+
+
+def _apart(placed: Placed, baseline: str) -> Placed:
+    """Each line minus that of the baseline at the same place; where the baseline has none there is nothing."""
+    base = {
+        (points.key, points.split, points.running): (x, points.value) for name, x, points in placed if name == baseline
+    }
+    found: Placed = []
+    for name, x, points in placed:
+        under = base.get((points.key, points.split, points.running))
+        if under is None:
+            continue
+        known = np.isfinite(under[0]) & np.isfinite(under[1])
+        if not known.any():
+            continue
+        value = points.value - np.interp(x, under[0][known], under[1][known], left=np.nan, right=np.nan)
+        once = np.ones_like(points.n)
+        found.append((name, x, replace(points, value=value, low=value, high=value, n=once)))
+    return found
+
+
+def _band(x: Numbers, points: SeriesPoints, fill: str, log: bool) -> dict[str, Any]:
+    low = points.low
+    if log:  # what reaches down to 0 or below reaches to the lower edge
+        above = np.concatenate([points.value, points.high])
+        above = above[np.isfinite(above) & (above > 0)]
+        low = np.where(low > 0, low, above.min() / 10 if len(above) else np.nan)
+    return outlined(x, low, points.high, fill)
+
+
+def _raw(x: Numbers, points: SeriesPoints, colour: str) -> dict[str, Any]:
+    """The values as they were, behind what smoothing makes of them."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": columns.exact(x),
+        "y": columns.numbers(points.low),
+        "line": {"color": colour, "width": 1},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
+def _line(x: Numbers, points: SeriesPoints, name: str, style: dict[str, Any]) -> dict[str, Any]:
     thinned = bool((points.n > 1).any())
+    told = [points.step, points.n, points.low, points.high] if thinned else [points.step]
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines",
         "name": name,
-        "meta": unit,
+        "meta": "epoch" if points.by == "epoch" else "step",
         "x": columns.exact(x),
         "y": columns.numbers(points.value),
-        "line": {"color": colour, "width": 1.5, "dash": dash},
+        "line": style,
+        "customdata": columns.exact(np.column_stack(told)),
         "hovertemplate": HOVER_BUCKET if thinned else HOVER_POINT,
     }
-    if thinned:
-        trace["customdata"] = columns.numbers(np.column_stack([points.n, points.low, points.high]))
     if points.by == "epoch" or len(x) == 1:
-        trace |= {"mode": "lines+markers", "marker": {"size": 5, "color": colour}}
+        trace |= {"mode": "lines+markers", "marker": {"size": 5, "color": style["color"]}}
     return trace
 
 
-def _odd(x: Numbers, points: SeriesPoints, name: str, inks: Inks, unit: str) -> dict[str, Any]:
-    there = points.nonfinite > 0
+def _odd(x: Numbers, points: SeriesPoints, name: str, inks: Inks) -> dict[str, Any]:
+    """Marks where values are no numbers: NaN and what is not known closer at the top, infinity at its end."""
+    there = np.flatnonzero(points.nonfinite > 0)
+    single = points.n[there] == 1
+    value = np.where(single, points.value[there], np.nan)
+    high = ~np.isneginf(value)
+    said = [
+        ("+∞ at" if one == np.inf else "−∞ at" if one == -np.inf else "NaN at")
+        if alone
+        else f"{count:,} NaN or infinite from"
+        for one, alone, count in zip(value.tolist(), single.tolist(), points.nonfinite[there].tolist(), strict=True)
+    ]
+    symbols = ["x" if np.isnan(one) else "triangle-up" if one > 0 else "triangle-down" for one in value]
     return {
         "type": "scatter",
         "mode": "markers",
         "name": name,
-        "meta": unit,
+        "meta": "epoch" if points.by == "epoch" else "step",
         "x": columns.exact(x[there]),
-        "y": columns.numbers(np.full(int(there.sum()), 0.97)),
+        "y": columns.numbers(np.where(high, 0.97, 0.03)),
         "yaxis": "y2",
-        "customdata": columns.exact(points.nonfinite[there]),
-        "marker": {"symbol": "x", "size": 8, "color": inks.alarm},
+        "text": said,
+        "customdata": columns.exact(np.column_stack([points.nonfinite[there], points.step[there]])),
+        "marker": {"symbol": symbols, "size": 8, "color": inks.alarm},
         "hovertemplate": HOVER_ODD,
         "showlegend": False,
         "cliponaxis": False,
     }
 
 
-def _scale(keys: list[str], drawn: Sequence[tuple[str, SeriesPoints]]) -> dict[str, Any]:
-    """A learning rate that falls by a hundred or more is read on a logarithmic axis; the rest on a linear one."""
-    values = np.concatenate([points.value for _, points in drawn])
-    values = values[np.isfinite(values)]
-    if keys == ["learning_rate"]:
-        if len(values) and values.min() > 0 and values.max() >= 100 * values.min():
-            decades = np.log10(values.max() / values.min())
-            return {"type": "log", "tickformat": ".0e", "dtick": int(np.ceil(decades / 5))}
-        return {"rangemode": "tozero", "tickformat": ".1~e", "nticks": 5}
-    return {"nticks": 6}
+def _nodes(rulers: Mapping[str, Ruler] | None, name: str, scaled: float) -> dict[str, list[float]] | None:
+    """What the page needs to read a stretch of the axis as steps: places that stand for known steps."""
+    ruler = (rulers or {}).get(name)
+    if ruler is None or ruler.unit == "step" or not len(ruler.steps):
+        return None
+    return {"step": ruler.steps.tolist(), "x": (ruler.places / scaled).tolist()}
 
 
 def _summary(drawn: Sequence[tuple[str, SeriesPoints]]) -> str:
     parts = []
-    for name, points in drawn[:6]:
+    for name, points in [one for one in drawn if not one[1].running][:6]:
         finite = points.value[np.isfinite(points.value)]
         value = f"{finite[-1]:.4g}" if len(finite) else "no finite value"
         odd = int(points.nonfinite.sum())
         told = f"{name + ' ' if name else ''}{points.split} {points.key} {value}"
-        parts.append(f"{told}, {odd:,} values NaN or infinite" if odd else told)
+        if odd:
+            told += f", {odd:,} values NaN or infinite"
+        if odd and points.odd is not None:
+            step, first = points.odd
+            sign = "NaN" if np.isnan(first) else "infinity" if first > 0 else "minus infinity"
+            told += f", the first of them {sign} at {'epoch' if points.by == 'epoch' else 'step'} {step:,}"
+        parts.append(told)
     return "Last values: " + "; ".join(parts) + "."
