@@ -56,10 +56,11 @@ def test_a_class_without_members_is_a_gap_among_shares_of_the_true_class(
     assert shown[:, 1] == pytest.approx([1 / 3, 0, 2 / 3])
 
 
-def test_hovering_tells_classes_count_and_both_shares(confusion_of: Any, validated: Any) -> None:
+def test_hovering_tells_classes_count_and_both_shares_with_their_intervals(confusion_of: Any, validated: Any) -> None:
     figure = validated(confusion_figure(confusion_of([[6, 3], [1, 2]], ("a<b", "R&D"))))
     assert figure["data"][0]["hovertext"][0][1] == (
-        "true <b>a&lt;b</b>, predicted <b>R&amp;D</b>: 3<br>33.33 % of 9 true a&lt;b<br>60.00 % of 5 predicted R&amp;D"
+        "true <b>a&lt;b</b>, predicted <b>R&amp;D</b>: 3<br>33.33 % (12.06 to 64.58 %) of 9 true a&lt;b"
+        "<br>60.00 % (23.07 to 88.24 %) of 5 predicted R&amp;D"
     )
     assert {trace["hovertemplate"] for trace in figure["data"]} == {"%{hovertext}<extra></extra>"}
     assert figure["data"][1]["hovertext"][0] == [figure["data"][0]["hovertext"][0][0], ""]
@@ -84,8 +85,8 @@ def test_text_stands_in_cells_only_where_it_can_be_read(confusion_of: Any, valid
 
     assert cells(4) == ["25.0", ""]
     assert cells(12) == ["8.3", ""]
-    assert cells(20) == ["5", ""]
-    assert cells(21) == ["", ""]
+    assert cells(30) == ["3", ""]
+    assert cells(31) == ["", ""]
 
 
 def test_a_hundred_classes_have_few_labels_no_gaps_and_hover_only_where_something_is(
@@ -99,15 +100,92 @@ def test_a_hundred_classes_have_few_labels_no_gaps_and_hover_only_where_somethin
     assert sum(bool(text) for row in figure["data"][0]["hovertext"] for text in row) == 101
 
 
-def test_the_deepest_ink_stands_for_a_fifth_a_half_or_all_of_a_class(confusion_of: Any, validated: Any) -> None:
+def test_the_deepest_ink_stands_for_one_of_few_shares_of_a_class(confusion_of: Any, validated: Any) -> None:
     def top(off: int, normalise: str) -> float:
-        counts = [[100 - off, off], [0, 100]]
+        counts = [[1000 - off, off], [0, 1000]]
         return float(
             validated(confusion_figure(confusion_of(counts, ("a", "b")), normalise=normalise))["data"][0]["zmax"]
         )
 
-    assert [top(off, "true") for off in (0, 1, 20, 21, 50, 51)] == [0.2, 0.2, 0.2, 0.5, 0.5, 1]
-    assert [top(off, "none") for off in (0, 30)] == [20, 50]
+    tops = [top(off, "true") for off in (0, 20, 21, 50, 51, 200, 201, 500, 501)]
+    assert tops == [0.02, 0.02, 0.05, 0.05, 0.2, 0.2, 0.5, 0.5, 1]
+    assert [top(off, "none") for off in (0, 300)] == [20, 500]
+
+
+def inked(trace: dict[str, Any], value: float) -> float:
+    """How much ink Plotly gives a value, 0 to 1: linear between the stops of the scale."""
+    stops = [place for place, _ in trace["colorscale"]]
+    share = np.clip((value - trace["zmin"]) / (trace["zmax"] - trace["zmin"]), 0, 1)
+    return float(np.interp(share, stops, np.linspace(0, 1, len(stops))))
+
+
+def test_small_shares_are_seen_by_root_and_better_by_logarithm(confusion_of: Any, validated: Any) -> None:
+    def drawn(way: str) -> dict[str, Any]:
+        counts = [[98_000, 1990, 10], [20, 99_980, 0], [0, 0, 100_000]]
+        figure = validated(confusion_figure(confusion_of(counts, NAMES[:3]), normalise="true", way=way))
+        trace: dict[str, Any] = figure["data"][0]
+        return trace
+
+    assert inked(drawn("linear"), 0.0002) == pytest.approx(0.01)
+    assert inked(drawn("root"), 0.0002) == pytest.approx(0.07, abs=0.02)
+    assert inked(drawn("log"), 0.0002) == pytest.approx(3 / 7, abs=0.02)  # a third of three decades above the first
+    assert [inked(drawn(way), 0.02) for way in ("linear", "root", "log")] == [1, 1, 1]
+    assert [inked(drawn(way), 0) for way in ("linear", "root", "log")] == [0, 0, 0]
+
+
+def test_the_bar_of_logarithmic_ink_names_decades(confusion_of: Any, validated: Any) -> None:
+    def ticks(counts: Any, normalise: str) -> list[str]:
+        figure = validated(confusion_figure(confusion_of(counts, NAMES[:2]), normalise=normalise, way="log"))
+        assert not figure["data"][0]["showscale"]
+        named: list[str] = figure["data"][-1]["marker"]["colorbar"]["ticktext"]
+        return named
+
+    assert ticks([[985, 15], [0, 1000]], "true") == ["0", "0.01 %", "0.1 %", "1 %"]
+    assert ticks([[99_000, 1000], [0, 9]], "none") == ["0", "1", "10", "100", "1,000"]
+
+
+def test_a_hidden_diagonal_has_neither_ink_nor_number_but_is_told_when_asked(
+    confusion_of: Any, validated: Any, decoded: Any
+) -> None:
+    figure = validated(confusion_figure(confusion_of([[6, 3], [1, 2]], ("a", "b")), diagonal=False))
+    right = figure["data"][1]
+    assert {colour for _, colour in right["colorscale"]} == {"#ffffff"}
+    assert "text" not in right
+    assert right["hovertext"][0][0].startswith("true <b>a</b>, predicted <b>a</b>: 6")
+    assert decoded(figure["data"][0]["z"]).tolist() == [[6, 3], [1, 2]]  # its numbers stay whole
+
+
+def test_classes_stand_in_the_order_asked_for(confusion_of: Any, validated: Any, decoded: Any) -> None:
+    counts = np.arange(9).reshape(3, 3)
+    figure = validated(confusion_figure(confusion_of(counts, NAMES[:3]), order=[2, 0, 1]))
+    assert decoded(figure["data"][0]["z"]).tolist() == counts[np.ix_([2, 0, 1], [2, 0, 1])].tolist()
+    assert figure["layout"]["yaxis"]["ticktext"] == figure["layout"]["xaxis"]["ticktext"] == ["owl", "cat", "dog"]
+    assert figure["layout"]["meta"]["order"] == [2, 0, 1]
+    assert figure["layout"]["meta"]["largest"][0]["true"] == 2  # by index, whatever the order
+
+
+def test_a_thousand_classes_are_a_map_on_which_the_largest_confusion_of_each_block_shows(
+    confusion_of: Any, validated: Any, decoded: Any
+) -> None:
+    rng = np.random.default_rng(5)
+    counts = np.diag(rng.integers(50, 100, 1000))
+    true, predicted = rng.integers(0, 1000, (2, 400))
+    np.add.at(counts, (true, predicted), rng.integers(1, 5, 400))
+    names = tuple(f"c{i}" for i in range(1000))
+    (trace,) = validated(confusion_figure(confusion_of(counts, names)))["data"]
+    blocks = decoded(trace["z"])
+    assert blocks.shape == (200, 200)
+    assert (trace["x0"], trace["dx"], trace["y0"], trace["dy"]) == (2, 5, 2, 5)  # its squares lie on the classes
+    cells = decoded(trace["customdata"])
+    off = counts - np.diag(counts.diagonal())
+    for row in range(200):
+        for column in range(200):
+            block = off[5 * row : 5 * row + 5, 5 * column : 5 * column + 5]
+            assert blocks[row, column] == block.max()
+            if block.max():
+                i, j = divmod(int(cells[row, column]), 1000)
+                assert off[i, j] == block.max()
+                assert f"true <b>c{i}</b>, predicted <b>c{j}</b>: {off[i, j]}<br>" in trace["hovertext"][row][column]
 
 
 def test_nothing_confused_has_no_ink(confusion_of: Any, validated: Any) -> None:
@@ -122,10 +200,14 @@ def test_meta_names_the_window_and_the_largest_confusions(confusion_of: Any, val
     assert (meta["split"], meta["from"], meta["to"], meta["epoch"]) == ("val", 11, 31, 2)
     assert (meta["total"], meta["right"]) == (29, 20)
     assert meta["largest"] == [
-        {"true": 2, "predicted": 0, "count": 5, "of": 10, "share": 0.5},
-        {"true": 0, "predicted": 1, "count": 3, "of": 10, "share": 0.3},
-        {"true": 0, "predicted": 2, "count": 1, "of": 10, "share": 0.1},
+        {"true": 2, "predicted": 0, "count": 5, "of": 10, "share": 0.5, "called": 11, "covered": 0.555556}
+        | {"low": 0.236593, "high": 0.763407},
+        {"true": 0, "predicted": 1, "count": 3, "of": 10, "share": 0.3, "called": 12, "covered": 0.888889}
+        | {"low": 0.107791, "high": 0.603222},
+        {"true": 0, "predicted": 2, "count": 1, "of": 10, "share": 0.1, "called": 6, "covered": 1.0}
+        | {"low": 0.017876, "high": 0.404150},
     ]
+    assert meta["different"] == 3
     assert meta["summary"] == "29 predictions, 20 of them right. Most confused: c taken for a, 5 of 10."
 
 

@@ -174,10 +174,10 @@ def test_a_matrix_of_many_classes_is_answered_cell_by_cell(service: Service) -> 
         seal(service)
 
 
-def test_a_matrix_is_drawn_only_of_classes_that_a_screen_can_hold(service: Service) -> None:
+def test_a_table_is_made_only_of_a_matrix_that_a_sheet_can_hold(service: Service) -> None:
     training = Training(service, class_names=tuple(f"class {index}" for index in range(1001)))
     training.send(confusion=[counted([([1000], [3])])])
-    answer = service.ask("/figures/confusion", params={"run": training.run})
+    answer = service.ask("/tables/confusion", params={"run": training.run})
     assert answer.status_code == 422
     assert "cells that are not 0" in answer.json()["error"]["message"]
     assert training.get("/classes", points=1)["support"][1000] == [1]

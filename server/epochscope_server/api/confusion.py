@@ -61,7 +61,7 @@ def get_confusion(
     asked: InMatrix,
 ) -> Json:
     """Counts of exactly the steps `[from, to)`, or of an epoch (for `val`: the pass after it)."""
-    found = _fetch(rooms, run, asked)
+    found = fetch(rooms, run, asked)
     answer: dict[str, Any] = {
         "split": asked.split,
         "class_names": found.chosen.class_names,
@@ -71,7 +71,7 @@ def get_confusion(
         "counts": None,
         "cells": None,
     }
-    if len(found.chosen.class_names) <= MAX_CLASSES:
+    if found.whole:
         answer["counts"] = found.matrix().tolist()
     else:
         answer["cells"] = _cells(found)
@@ -79,7 +79,9 @@ def get_confusion(
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
+    """The counts of a window, to be read as a matrix or as the cells that are not 0."""
+
     chosen: ChosenOutput
     window: stored.Window
 
@@ -90,21 +92,39 @@ class _Found:
         pair = np.arange(2 * label, 2 * label + 2)
         return self.window.of_cells(pair[:, None], pair[None, :])
 
+    @property
+    def whole(self) -> bool:
+        """Whether the classes are few enough for a matrix to be shown."""
+        return len(self.chosen.class_names) <= MAX_CLASSES
+
+    def cells(self) -> tuple[Whole, Whole, Whole]:
+        """True class, predicted class and count of the cells that are not 0."""
+        if self.whole:
+            counts = self.matrix()
+            true, predicted = np.nonzero(counts)
+            return true, predicted, counts[true, predicted]
+        counted = self.window.counts()
+        return *np.divmod(counted.cell, len(self.chosen.class_names)), counted.count
+
 
 def read(rooms: Rooms, uid: str, asked: AskedMatrix) -> Confusion:
     """The matrix of a window of run ``uid``, for every route that shows one."""
-    found = _fetch(rooms, uid, asked)
-    class_names = found.chosen.class_names
-    if len(class_names) > MAX_CLASSES:
+    return whole(fetch(rooms, uid, asked), asked)
+
+
+def whole(found: Found, asked: AskedMatrix) -> Confusion:
+    if not found.whole:
         raise InvalidError(
             "too_many_classes",
             f"A matrix of more than {MAX_CLASSES:,} classes is not shown whole; "
             "GET /api/v1/runs/{run}/confusion answers the cells that are not 0",
         )
-    return Confusion(asked.split, class_names, found.window.start, found.window.stop, found.matrix(), asked.epoch)
+    names, window = found.chosen.class_names, found.window
+    return Confusion(asked.split, names, window.start, window.stop, found.matrix(), asked.epoch)
 
 
-def _fetch(rooms: Rooms, uid: str, asked: AskedMatrix) -> _Found:
+def fetch(rooms: Rooms, uid: str, asked: AskedMatrix) -> Found:
+    """The counts of a window of run ``uid``, of however many classes."""
     start, stop = asked.start, asked.stop
     with rooms.database.read() as connection:
         run = runs.get(connection, uid)
@@ -121,20 +141,18 @@ def _fetch(rooms: Rooms, uid: str, asked: AskedMatrix) -> _Found:
                 raise InvalidError("two_windows", "Ask for an epoch, or for from and to, not for both", "epoch")
             start, stop = _epoch(spans.of_run(connection, run, asked.split), asked.split, asked.epoch)
         start, stop = window.clip(start, stop, run["steps"].get(asked.split, 0))
-        return _Found(chosen, stored.fetch(connection, rooms.blocks, run, chosen.index, asked.split, start, stop))
+        return Found(chosen, stored.fetch(connection, rooms.blocks, run, chosen.index, asked.split, start, stop))
 
 
-def _cells(found: _Found) -> dict[str, list[int]]:
-    counts = found.window.counts()
-    if len(counts.cell) > MAX_CELLS:
+def _cells(found: Found) -> dict[str, list[int]]:
+    true, predicted, count = found.cells()
+    if len(count) > MAX_CELLS:
         raise InvalidError(
             "too_many_cells",
-            f"This window has {len(counts.cell):,} different cells; at most {MAX_CELLS:,} are answered. "
-            "Ask for fewer steps",
+            f"This window has {len(count):,} different cells; at most {MAX_CELLS:,} are answered. Ask for fewer steps",
             "from",
         )
-    true, predicted = np.divmod(counts.cell, len(found.chosen.class_names))
-    return {"true": true.tolist(), "predicted": predicted.tolist(), "count": counts.count.tolist()}
+    return {"true": true.tolist(), "predicted": predicted.tolist(), "count": count.tolist()}
 
 
 def _epoch(covered: list[dict[str, int]], split: str, epoch: int) -> tuple[int | None, int | None]:

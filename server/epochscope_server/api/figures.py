@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from epochscope_server.api import cell, classes, compare, confusion
+from epochscope_server.analysis.order import ordered
+from epochscope_server.api import cell, classes, compare, confused, confusion
 from epochscope_server.api.answer import ERRORS, Json
 from epochscope_server.api.asked import InCurves, InMatrices, InMatrix
 from epochscope_server.api.cell import ClassName
@@ -21,13 +23,21 @@ from epochscope_server.errors import InvalidError
 from epochscope_server.figures.cell import cell_figure
 from epochscope_server.figures.classes import classes_figure, classes_overlay_figure
 from epochscope_server.figures.compare import compare_figure
-from epochscope_server.figures.confusion import confusion_figure
+from epochscope_server.figures.confusion import LARGEST, confused_figure, confusion_figure
 from epochscope_server.store import runs as stored_runs
 
 router = APIRouter(prefix="/figures", tags=["figures"], responses=ERRORS)
 
 Theme = Annotated[Literal["light", "dark"], Query()]
 Metric = Annotated[Literal["f1", "recall", "precision"], Query()]
+Diagonal = Annotated[Literal["show", "hide"], Query(description="whether what is right has ink and numbers")]
+InkOf = Annotated[
+    Literal["root", "linear", "log"], Query(description="how ink grows with the value; log and root show small ones")
+]
+Order = Annotated[
+    Literal["index", "name", "support", "error", "similar"],
+    Query(description="of the classes, by the counts of the whole run, so that it stays while the window moves"),
+]
 Normalise = Annotated[Literal["none", "true", "predicted"], Query(description="counts, or shares of a row or column")]
 OneRun = Annotated[str | None, Query(description="a run's id")]
 Runs = Annotated[
@@ -76,11 +86,30 @@ def confusion_route(
     run: Annotated[str, Query(description="a run's id")],
     asked: InMatrix,
     normalise: Normalise = "none",
+    diagonal: Diagonal = "show",
+    ink: InkOf = "root",
+    order: Order = "index",
     theme: Theme = "light",
 ) -> Json:
-    """The confusion matrix of a window as a heatmap: true on y, predicted on x."""
-    found = confusion.read(rooms, run, asked)
-    return Json(confusion_figure(found, normalise=normalise, theme=theme), headers=fresh)
+    """The confusion matrix of a window as a heatmap: true on y, predicted on x.
+
+    Of more than 1,000 classes there is none; then `layout.meta` has the largest confusions alone.
+    """
+    found = confusion.fetch(rooms, run, asked)
+    if not found.whole:
+        _, most = confused.read(rooms, run, asked, "", LARGEST)
+        window = found.window
+        figure = confused_figure(most, found.chosen.class_names, start=window.start, stop=window.stop, theme=theme)
+        return Json(figure, headers=fresh)
+    shown = confusion.whole(found, asked)
+    places = None
+    if order != "index":
+        course = confusion.read(rooms, run, replace(asked, start=None, stop=None, epoch=None))
+        places = ordered(course.counts, course.class_names, order)
+    figure = confusion_figure(
+        shown, normalise=normalise, diagonal=diagonal == "show", way=ink, order=places, theme=theme
+    )
+    return Json(figure, headers=fresh)
 
 
 @router.get("/cell", response_model=Figure)

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query
 
 from epochscope_server.analysis.compare import METRICS, scores
 from epochscope_server.analysis.curves import ClassCurves
-from epochscope_server.api import cell, classes, compare, confusion, stability
+from epochscope_server.api import cell, classes, compare, confused, confusion, stability
 from epochscope_server.api.answer import ERRORS
 from epochscope_server.api.asked import InCurves, InMatrices, InMatrix, InWindow
 from epochscope_server.api.cell import ClassName
@@ -24,6 +24,7 @@ from epochscope_server.api.rooms import InRooms
 from epochscope_server.api.sheet import Csv, Row
 from epochscope_server.api.stability_answer import answered
 from epochscope_server.errors import InvalidError
+from epochscope_server.figures.confusion import listed
 
 router = APIRouter(prefix="/tables", tags=["tables"], responses=ERRORS)
 
@@ -62,6 +63,25 @@ def confusion_table(
     rows = ([true, *counts.tolist()] for true, counts in zip(found.class_names, found.counts, strict=True))
     title = f"{name} confusion {asked.split} {found.start}-{found.stop - 1}"
     return Csv(title, ["true class", *found.class_names], rows, fresh)
+
+
+@router.get("/confused", response_class=Csv)
+def confused_table(
+    rooms: InRooms,
+    fresh: FreshFigure,
+    run: RunOf,
+    asked: InMatrix,
+    find: confused.Find = "",
+    limit: confused.Most = 10_000,
+) -> Csv:
+    """Which class was taken for which, the most frequent first, with the share of the true class."""
+    window, found = confused.read(rooms, run, asked, find, limit)
+    (name,) = names_of(rooms, [run])
+    names = window.chosen.class_names
+    header = ["true class", "predicted class", "count", "of", "share", "low", "high", "covered"]
+    rows = ([names[one["true"]], names[one["predicted"]], *(one[key] for key in header[2:])] for one in listed(found))
+    title = f"{name} confused {asked.split} {window.window.start}-{window.window.stop - 1}"
+    return Csv(title, header, rows, fresh)
 
 
 @router.get("/cell", response_class=Csv)

@@ -13,7 +13,8 @@ from epochscope_server.figures.frame import axis
 from epochscope_server.figures.palette import Inks
 
 TEXT_FINE = 12  # up to so many classes, one decimal in each cell
-TEXT_COARSE = 20  # up to so many, whole percents
+TEXT_COARSE = 30  # up to so many, whole percents
+NAMED = 20  # up to so many, names in the usual size
 GAPS = 40  # above, Plotly draws cells with gaps between them slowly
 HOVER_ALL = 60  # above, only cells that are not zero have hover text
 HOVER_NONE = 200  # above, no cell has
@@ -67,7 +68,7 @@ def class_axes(names: tuple[str, ...], inks: Inks) -> dict[str, Any]:
     places = list(range(0, len(names), every))
     labels = [text.label(names[place]) for place in places]
     slanted = sum(len(label) for label in labels) > 44
-    size = 11 if len(names) <= TEXT_COARSE else 9
+    size = 11 if len(names) <= NAMED else 9
     common = {
         "tickvals": places,
         "ticktext": labels,

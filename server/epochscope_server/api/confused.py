@@ -1,0 +1,75 @@
+"""The largest confusions of a window, to be listed and searched: of very many classes too."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from epochscope_server.analysis.confused import Confused, largest
+from epochscope_server.api import confusion
+from epochscope_server.api.answer import ERRORS, Json
+from epochscope_server.api.asked import AskedMatrix, InMatrix
+from epochscope_server.api.fresh import Fresh
+from epochscope_server.api.rooms import InRooms, Rooms, RunId
+from epochscope_server.figures.confusion import listed
+
+router = APIRouter(tags=["classes"], responses=ERRORS)
+
+Find = Annotated[
+    str, Query(description="words that must each occur in the name of one of the two classes", max_length=200)
+]
+Most = Annotated[int, Query(ge=1, le=10_000, description="at most so many, the largest")]
+
+
+class ConfusedAnswer(BaseModel):
+    """A confusion: `count` of the `of` samples of one class were taken for another, which was said `called` times."""
+
+    true: int = Field(description="index of the class")
+    predicted: int
+    true_class: str
+    predicted_class: str
+    count: int
+    of: int
+    called: int
+    share: float = Field(description="count by of, with its 95 % Wilson interval")
+    low: float
+    high: float
+    covered: float = Field(description="the share of all that was wrong that this one and those before it make up")
+
+
+class ConfusedListAnswer(BaseModel):
+    split: str
+    from_: int = Field(alias="from")
+    to: int
+    total: int = Field(description="predictions of the window")
+    right: int
+    different: int = Field(description="how many pairs of classes were confused, of those asked for")
+    confused: list[ConfusedAnswer]
+
+
+@router.get("/runs/{run}/confused", response_model=ConfusedListAnswer)
+def get_confused(run: RunId, rooms: InRooms, fresh: Fresh, asked: InMatrix, find: Find = "", limit: Most = 50) -> Json:
+    """Which class was taken for which, the most frequent first."""
+    window, found = read(rooms, run, asked, find, limit)
+    names = window.chosen.class_names
+    answer: dict[str, Any] = {
+        "split": asked.split,
+        "from": window.window.start,
+        "to": window.window.stop,
+        "total": found.total,
+        "right": found.right,
+        "different": found.different,
+        "confused": [
+            one | {"true_class": names[one["true"]], "predicted_class": names[one["predicted"]]}
+            for one in listed(found)
+        ],
+    }
+    return Json(answer, headers=fresh)
+
+
+def read(rooms: Rooms, uid: str, asked: AskedMatrix, find: str, most: int) -> tuple[confusion.Found, Confused]:
+    """The window of run ``uid``, and what was confused in it, for every route that lists that."""
+    window = confusion.fetch(rooms, uid, asked)
+    return window, largest(*window.cells(), window.chosen.class_names, most, find)
