@@ -1,6 +1,6 @@
 // The service's answers. The only file that fetches.
 
-/** @import {AlertList, Counts, Figure, FigureName, Projects, Query, Run, RunPage} from "./types.d.ts" */
+/** @import {AlertList, AlertPage, ConfusedList, Counts, Fields, Figure, FigureName, Projects, Query, Rule, Rules, Run, RunPage, Service} from "./types.d.ts" */
 
 /** An answer that is none: what to tell the reader, and whether asking again may help. */
 export class ApiError extends Error {
@@ -21,11 +21,32 @@ export const run = (id, signal) => ask(`/runs/${encodeURIComponent(id)}`, {}, si
 /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<AlertList>} */
 export const alerts = (id, signal) => ask(`/runs/${encodeURIComponent(id)}/alerts`, {}, signal);
 
-/** @returns {Promise<Projects>} */
-export const projects = () => ask("/projects", {});
+/** The alerts of all runs, the latest first. @param {Query} query @param {AbortSignal} [signal] @returns {Promise<AlertPage>} */
+export const everyAlert = (query, signal) => ask("/alerts", query, signal);
+
+/** What is looked for in runs of a project. @param {string} project @param {AbortSignal} [signal] @returns {Promise<Rules>} */
+export const rules = (project, signal) => ask("/alerts/rules", { project }, signal);
+
+/** Set the rules of a project; null: those that hold unasked. @param {string} project @param {Rule[] | null} rules @returns {Promise<Rules>} */
+export const setRules = (project, rules) => ask("/alerts/rules", { project }, undefined, rules ? { method: "PUT", body: JSON.stringify({ rules }) } : { method: "DELETE" });
+
+/** @param {AbortSignal} [signal] @returns {Promise<Projects>} */
+export const projects = (signal) => ask("/projects", {}, signal);
+
+/** @param {string} project @param {number | null} days null: for ever @returns {Promise<unknown>} */
+export const keep = (project, days) => ask("/projects/retention", { project }, undefined, { method: "PUT", body: JSON.stringify({ keep_days: days }) });
+
+/** The names of params and summary values. @param {AbortSignal} [signal] @returns {Promise<Fields>} */
+export const fields = (signal) => ask("/runs/fields", {}, signal);
+
+/** @param {AbortSignal} [signal] @returns {Promise<Service>} */
+export const service = (signal) => ask("/service", {}, signal);
 
 /** @param {string} id @param {Query} query @param {AbortSignal} [signal] @returns {Promise<Counts>} */
 export const confusion = (id, query, signal) => ask(`/runs/${encodeURIComponent(id)}/confusion`, query, signal);
+
+/** The largest confusions, searched. @param {string} id @param {Query} query @param {AbortSignal} [signal] @returns {Promise<ConfusedList>} */
+export const confused = (id, query, signal) => ask(`/runs/${encodeURIComponent(id)}/confused`, query, signal);
 
 /** @param {FigureName} name @param {Query} query @param {AbortSignal} [signal] @returns {Promise<Figure>} */
 export const figure = (name, query, signal) => ask(`/figures/${name}`, query, signal);

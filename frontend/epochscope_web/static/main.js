@@ -2,12 +2,17 @@
 
 /** @import {LiveState, Loop, Page, View} from "./types.d.ts" */
 import * as address from "./address.js";
+import { listen } from "./keys.js";
 import { live } from "./live.js";
+import { aboutPage } from "./panels/about.js";
+import { alertsPage } from "./panels/every-alert.js";
 import { comparePage } from "./panels/compare.js";
 import { segments } from "./panels/controls.js";
 import { fill, h } from "./panels/element.js";
+import { help } from "./panels/help.js";
 import { runPage } from "./panels/run.js";
 import { runsPage } from "./panels/runs.js";
+import { settingsPage } from "./panels/settings.js";
 
 const BREATH_MS = 1000; // news are shown at most so often
 const DRAG_MS = 60; // what a drag shows on its way may lag behind so much
@@ -15,6 +20,7 @@ const ROUND_MS = 15000; // a run that falls silent sends no news of it
 
 const main = /** @type {HTMLElement} */ (document.getElementById("page"));
 const wordmark = document.querySelector(".wordmark");
+const ways = /** @type {HTMLElement} */ (document.getElementById("ways"));
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 let view = address.read(new URL(location.href));
@@ -56,16 +62,23 @@ function render() {
   document.documentElement.dataset["theme"] = loop.theme();
   themes.set(view.theme);
   wordmark?.setAttribute("href", loop.href({}));
-  const name = view.page === "run" ? `run ${view.run}` : view.page;
+  fill(ways, ...WAYS.map(([page, word]) => h("a", { href: loop.href({ page }), "aria-current": view.page === page ? "page" : null }, word)));
+  const name = view.run ? `${view.page} ${view.run}` : view.page;
   if (shown?.name !== name) {
     shown?.page.close();
-    const page = view.page === "run" ? runPage(loop) : view.page === "compare" ? comparePage(loop) : view.page === "runs" ? runsPage(loop) : lostPage();
+    const page = PAGES[view.page](loop);
     shown = { name, page };
     fill(main, page.element);
     scrollTo(0, 0);
   }
   shown.page.show(view);
 }
+
+/** @type {[View["page"], string][]} */
+const WAYS = [["runs", "Runs"], ["alerts", "Alerts"], ["settings", "Settings"]];
+
+/** @type {Record<View["page"], (loop: Loop) => Page>} */
+const PAGES = { runs: runsPage, run: runPage, about: aboutPage, compare: comparePage, alerts: alertsPage, settings: settingsPage, lost: lostPage };
 
 /** @returns {Page} */
 function lostPage() {
@@ -78,6 +91,16 @@ function lostPage() {
 const choose = (theme) => loop.go({ theme }, "replace");
 const themes = segments("Theme", /** @type {[View["theme"], string][]} */ ([["light", "Light"], ["dark", "Dark"], ["system", "System"]]), choose);
 document.getElementById("theme")?.append(themes.element);
+
+const keys = help();
+document.getElementById("keys")?.addEventListener("click", () => keys.toggle());
+listen((action) => {
+  if (action === "help") keys.toggle();
+  else if (document.querySelector("dialog[open]")) return false; // it closes itself, and nothing happens behind it
+  else if (action.startsWith("go ")) loop.go({ ...address.DEFAULT, theme: view.theme, page: /** @type {View["page"]} */ (action.slice(3)) });
+  else return shown?.page.act?.(action) ?? false;
+  return true;
+});
 
 /** @type {Record<LiveState, [string, string, string]>} */
 const STATES = {

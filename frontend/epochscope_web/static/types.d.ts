@@ -3,6 +3,10 @@
 export type Split = "train" | "val" | "test";
 export type Metric = "f1" | "recall" | "precision";
 export type By = "batch" | "epoch";
+/** How ink grows with the value of a cell. */
+export type Ink = "root" | "linear" | "log";
+/** How classes stand beside a matrix. */
+export type Order = "index" | "name" | "support" | "error" | "similar";
 export type Normalise = "none" | "true" | "predicted";
 export type Theme = "light" | "dark";
 /** How stability is shown: rows of ink, or a small chart a class. */
@@ -13,12 +17,20 @@ export type Status =
 
 /** All that a viewer has chosen; the whole of it is in the address. `from` and `to` are steps, half-open. */
 export interface View {
-  page: "runs" | "run" | "compare" | "lost";
+  page: "runs" | "run" | "about" | "compare" | "alerts" | "settings" | "lost";
   run: string;
   runs: string[];
   q: string;
   /** How the list of runs is sorted, as the service takes it; "": newest first. */
   sort: string;
+  /** The columns of the list of runs; null: those that fit most trainings. */
+  columns: string[] | null;
+  /** The param by which the list of runs is grouped; "": by none. */
+  group: string;
+  /** Of the page of alerts: only of this project, only of this rule, only those that are on. */
+  project: string;
+  kind: string;
+  on: boolean;
   split: Split;
   metric: Metric;
   by: By;
@@ -27,13 +39,45 @@ export interface View {
   to: number | null;
   epoch: number | null;
   normalise: Normalise;
+  /** Whether the diagonal of the matrix has ink. */
+  diagonal: "show" | "hide";
+  ink: Ink;
+  order: Order;
+  /** What is looked for among the confusions. */
+  find: string;
+  /** The class that has the page to itself, by index. */
+  class: number | null;
   focus: number[] | null;
   /** The cell of the matrix that is followed over time: true and predicted class, by index. */
   cell: [number, number] | null;
   steadiness: Steadiness;
   rows: number | null;
-  key: string;
+  /** Which series have a chart; none: those that matter most. */
+  keys: string[];
+  /** Which split of the series is shown; "": training and validation. */
+  of: Split | "";
+  /** What stands on the x axis of series; "": steps, or epochs by epoch. */
+  x: "" | "step" | "epoch" | "samples" | "time";
+  /** Weight of the moving average; 0: none. */
   smooth: number;
+  /** Series are shown as means of so many values; 1: as they are. */
+  sliding: number;
+  log: boolean;
+  /** Whether the y axis leaves out what lies far from the rest. */
+  inliers: boolean;
+  /** Whether running means stand beside the values of each batch. */
+  running: boolean;
+  /** Whether series are shown of the chosen window alone. */
+  zoom: boolean;
+  /** The run that others are compared with. */
+  baseline: string;
+  /** The window that is compared with that of the view. */
+  second: { epoch: number | null; from: number | null; to: number | null } | null;
+  /** The axes of parallel coordinates; null: those that matter most. */
+  axes: string[] | null;
+  colour: string;
+  /** Stretches of these axes that runs must pass: "name:low:high". */
+  brush: string[];
   output: string;
   label: string;
   theme: Theme | "system";
@@ -70,12 +114,23 @@ export interface ListedRun {
   outputs: { name: string; classes?: number }[];
   /** How many alerts were found, and how many of them are on. */
   alerts: { all: number; on: number };
+  /** Worked out once an epoch; null before the first look, empty where there are no classes. */
+  glance: Glance | Record<string, never> | null;
 }
+
+export interface OfClass { class_name: string; value: number; }
+/** The course of macro F1, the class of the least F1 now, the largest certified drop of recall in training. */
+export interface Glance { split: Split; macro_f1: (number | null)[]; worst: OfClass | null; drop: OfClass | null; }
+
+export type AlertKind = "change" | "drop" | "below" | "nan" | "stalled" | "lost";
 
 /** Something that the rules of a project have found in a run; `window`: the steps `[from, to)` to look at to see it. */
 export interface Alert {
   id: number;
-  kind: "change" | "drop" | "below" | "nan" | "stalled" | "lost";
+  run: string;
+  run_name: string;
+  project: string;
+  kind: AlertKind;
   says: string;
   class_name: string | null;
   output: string | null;
@@ -89,6 +144,13 @@ export interface Alert {
 }
 
 export interface AlertList { alerts: Alert[]; rules: string[]; }
+/** A page of the alerts of all runs. */
+export interface AlertPage { alerts: Alert[]; next: string | null; }
+export interface Rule { kind: AlertKind; at: number | null; split: "train" | "val"; metric: Metric; classes: string[]; after_epoch: number; send: boolean; }
+export interface Rules { project: string; set: boolean; rules: (Rule & { says: string })[]; webhooks: string[]; }
+/** What the service is and what it keeps its runs in. */
+export interface Service { version: string; python: string; store: string; where: string; bytes: number | null; schema: string; runs: number; started_ms: number; }
+export interface Fields { params: { name: string; kinds: string[] }[]; summary: { name: string; kinds: string[] }[]; }
 
 export interface Run extends ListedRun {
   outputs: { name: string; class_names: string[]; labels?: boolean }[];
@@ -97,6 +159,7 @@ export interface Run extends ListedRun {
   spans: Span[];
   attempts: { split: Split; attempt: number; from: number; to: number }[];
   processes: number;
+  environment: Record<string, string>;
   missing: Partial<Record<"lost" | "thinned" | "dropped" | "refused", number>>;
 }
 
@@ -109,7 +172,9 @@ export interface RunPage { runs: ListedRun[]; next: string | null; }
 export interface Counts { split: Split; class_names: string[]; from: number; to: number; counts: number[][]; }
 
 export interface InFocus { index: number; name: string; run?: string; colour: string; dash?: string; value: number | null; low: number | null; high: number | null; }
-export interface Confused { true: number; predicted: number; count: number; of: number; share: number; }
+/** `covered`: the share of all that was wrong, up to this one in its list. */
+export interface Confused { true: number; predicted: number; count: number; of: number; called: number; share: number; low: number; high: number; covered: number; }
+export interface ConfusedList { split: Split; from: number; to: number; total: number; right: number; different: number; confused: Confused[]; }
 export interface Changed { true: number; predicted: number; difference: number; a: number; b: number; better: boolean; }
 
 export interface Rated { value: number | null; low: number | null; high: number | null; n: number; }
@@ -139,7 +204,7 @@ export interface Movement { unstable: { index: number; name: string; points: num
 export interface Meta {
   empty?: boolean;
   summary: string;
-  x?: "step" | "epoch";
+  x?: "step" | "epoch" | "samples" | "time";
   from?: number | number[];
   to?: number | number[];
   epoch?: number | number[] | null;
@@ -148,12 +213,22 @@ export interface Meta {
   right?: number;
   count?: number;
   largest?: (Confused | Changed)[];
+  /** Pairs of classes that were confused. */
+  different?: number;
+  /** Of a matrix, the class at each place. */
+  order?: number[];
   unit?: string;
   rows?: number[];
   folded?: number;
   charts?: [number, number];
   changes?: ListedChange[];
   movement?: Movement;
+  /** What has to be said of a chart beside what it shows. */
+  notes?: string[];
+  /** Whether the steps are not those of training. */
+  own?: boolean;
+  /** Places on the x axis that stand for known steps. */
+  places?: { step: number[]; x: number[] } | null;
 }
 
 export interface Figure { data: object[]; layout: Record<string, unknown> & { meta: Meta }; }
@@ -168,6 +243,10 @@ export interface Drawing {
   marks?: Marks;
   /** The cell of a matrix that is followed: row and column. */
   cell?: [number, number] | null;
+  /** The stretch of the x axis that is shown; left out: all of it. */
+  range?: [number, number] | null;
+  /** Where the pointer is on the x axis; null: nowhere. */
+  onPoint?: (x: number | null) => void;
   /** false: the page names the lines itself. */
   legend?: boolean;
   /** A stretch of the x axis is being chosen (`done` false) or has been (`done` true); null: none any more. */
@@ -175,7 +254,10 @@ export interface Drawing {
   /** A point was clicked. */
   onPick?: (x: number) => void;
   /** A cell of a matrix was clicked: row and column. */
-  onCell?: (row: number, column: number) => void;
+  onCell?: (row: number, column: number, told?: unknown) => void;
+  /** A name beside an axis of a matrix was clicked, or the mouse is over a cell (null: over none): places on the axes. */
+  onName?: (place: number) => void;
+  onHover?: (places: [number, number] | null) => void;
 }
 
 export type LiveState = "live" | "connecting" | "polling" | "down";
@@ -202,4 +284,6 @@ export interface Page {
   concerns: (run: string) => boolean;
   /** The page is left: give up what is under way. */
   close: () => void;
+  /** A key was pressed that the page may know (keys.js); whether it did. */
+  act?: (action: string) => boolean;
 }

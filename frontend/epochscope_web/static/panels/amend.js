@@ -4,6 +4,7 @@
 import * as api from "../api.js";
 import { popover } from "./controls.js";
 import { h, say } from "./element.js";
+import { removeLater } from "./undo.js";
 
 /** @param {Loop} loop @param {() => void} changed called when the service has taken a change */
 export function amending(loop, changed) {
@@ -12,7 +13,7 @@ export function amending(loop, changed) {
   const notes = h("textarea", { rows: 4, maxlength: 10_000 });
   const trouble = h("p", { class: "trouble-line", role: "alert" });
   const archive = h("button", { type: "button", onclick: () => void send({ archived: !run?.archived }) }, "Archive");
-  const remove = h("button", { type: "button", class: "danger", onclick: () => void removed() }, "Delete …");
+  const remove = h("button", { type: "button", class: "danger", onclick: removed }, "Delete");
   const form = h(
     "form",
     { onsubmit: (event) => { event.preventDefault(); void send({ name: name.value.trim(), tags: listed(tags.value), notes: notes.value }); } },
@@ -26,7 +27,6 @@ export function amending(loop, changed) {
   menu.element.classList.add("amend");
   /** @type {Run | null} */
   let run = null;
-  let sure = false;
 
   menu.element.addEventListener("toggle", () => {
     if (!run || !menu.element.open) return;
@@ -34,15 +34,9 @@ export function amending(loop, changed) {
     tags.value = run.tags.join(", ");
     notes.value = run.notes;
     say(trouble, "");
-    doubt();
+    say(archive, run.archived ? "Back from the archive" : "Archive");
     name.focus();
   });
-
-  function doubt() {
-    sure = false;
-    say(remove, "Delete …");
-    say(archive, run?.archived ? "Back from the archive" : "Archive");
-  }
 
   /** @param {Partial<Pick<Run, "name" | "tags" | "notes" | "archived">>} changes */
   async function send(changes) {
@@ -56,20 +50,10 @@ export function amending(loop, changed) {
     }
   }
 
-  async function removed() {
+  function removed() {
     if (!run) return;
-    if (!sure) {
-      sure = true;
-      say(remove, "Delete all of it for good");
-      return;
-    }
-    try {
-      await api.remove(run.id);
-      loop.go({ page: "runs", run: "" });
-    } catch (error) {
-      say(trouble, error instanceof Error ? error.message : String(error));
-      doubt();
-    }
+    loop.go({ page: "runs", run: "" });
+    removeLater([run]);
   }
 
   return {

@@ -6,7 +6,7 @@ const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const fine = new Intl.NumberFormat(undefined, { minimumFractionDigits: 3, maximumFractionDigits: 3 });
 const rough = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 4 });
 const percent = new Intl.NumberFormat(undefined, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const fewer = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
+export const fewer = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 const signedPoints = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay: "exceptZero" });
 const signedWhole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0, signDisplay: "exceptZero" });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
@@ -49,6 +49,27 @@ export function span(ms) {
 export function duration(run) {
   const end = run.ended_ms ?? (isTraining(run.status) ? Date.now() : run.heard_ms);
   return span(end - run.started_ms);
+}
+
+const MOST_AHEAD_MS = 366 * 86_400_000; // beyond this it is no forecast
+
+/** How long a run that trains has still to go, at the pace so far; "" where nobody can say. @param {ListedRun} run */
+export function left(run) {
+  const planned = (run.epochs ?? 0) * (run.batches_per_epoch ?? 0);
+  const done = run.steps.train ?? 0;
+  if (run.status !== "running" || !planned || !done || done >= planned) return "";
+  const ahead = ((run.heard_ms - run.started_ms) * (planned - done)) / done;
+  return ahead > 0 && ahead < MOST_AHEAD_MS ? `about ${roughly(ahead)} left` : "";
+}
+
+/** A stretch of time with no more than it can promise. @param {number} ms */
+function roughly(ms) {
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 60) return `${Math.max(5, Math.ceil(seconds / 5) * 5)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 90) return `${minutes} min`;
+  const hours = Math.round(minutes / 60);
+  return hours < 48 ? `${hours} h` : `${Math.round(hours / 24)} d`;
 }
 
 /** @type {Record<Status, { word: string, sign: string, says: string }>} */
