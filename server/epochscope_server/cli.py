@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -111,6 +112,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     server = make_server(app)
     if not chosen.no_browser:
         threading.Thread(target=_open_when_up, args=(server, url), daemon=True).start()
+    gc.freeze()  # what stands until the end is not looked through again and again: flushes waited 90 ms for that
     # uvicorn shuts down in order and then passes the signal on; an operator's Ctrl-C is no error.
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])

@@ -42,8 +42,8 @@ class Indexing:
         patch.setattr(keeper, "TICK_S", 0.01)
         patch.setattr(keeper, "SHARE", 0)
 
-    def _index(self, connection: sa.Connection, most: int) -> int:
-        done = self._real(connection, most) if self._open else 0
+    def _index(self, connection: sa.Connection, most: int, latest: int) -> int:
+        done = self._real(connection, most, latest) if self._open else 0
         if self._open and not done:
             self._idle.set()
         return done

@@ -26,6 +26,10 @@ _JUDGED_ROW = sa.select(
 # Runs that are not indexed. A statement made of it must leave SQLite no other index than theirs.
 CHANGED = _JUDGED_ROW.where(run.c.indexed == sa.false())
 
+_HELD = sa.select(run_value.c.field_id, run_value.c.number, run_value.c.text).where(
+    run_value.c.run_id == sa.bindparam("of_run")
+)
+
 
 @dataclass(frozen=True)
 class Changed:
@@ -67,12 +71,16 @@ def folded(text: str) -> str:
     return text.casefold().replace("\0", "\ufffd")
 
 
-def index(connection: sa.Connection, most: int) -> int:
+def index(connection: sa.Connection, most: int, latest: int | None = None) -> int:
     """Bring what is searched of up to ``most`` changed runs up to date; only what differs is written.
+
+    Args:
+        latest: runs that have changed after this change are left for another time.
 
     Returns: how many runs there were.
     """
-    waiting = changed(connection, CHANGED.limit(most).with_for_update(skip_locked=True))
+    chosen = CHANGED if latest is None else CHANGED.where(run.c.change + 0 <= latest)  # + 0: by no index of changes
+    waiting = changed(connection, chosen.limit(most).with_for_update(skip_locked=True))
     values = [one.values() for one in waiting]
     ids = _ids(
         connection, {(one.row["project"], named) for one, held in zip(waiting, values, strict=True) for named in held}
@@ -83,8 +91,7 @@ def index(connection: sa.Connection, most: int) -> int:
             ids[one.row["project"], named]: (None, value) if isinstance(value, str) else (value, None)
             for named, value in held.items()
         }
-        chosen = sa.select(run_value.c.field_id, run_value.c.number, run_value.c.text)
-        rows = connection.execute(chosen.where(run_value.c.run_id == run_id))
+        rows = connection.execute(_HELD, {"of_run": run_id})
         stored = {field_id: (number, text) for field_id, number, text in rows}
         if gone := sorted(stored.keys() - wanted.keys()):
             connection.execute(run_value.delete().where(run_value.c.run_id == run_id, run_value.c.field_id.in_(gone)))

@@ -32,13 +32,18 @@ SHARE = 10  # of the time at most one part in so many, but for what was asked fo
 
 T = TypeVar("T")
 
-_LATEST = sa.select(sa.func.max(run.c.change))
-
 _log = logging.getLogger(__name__)
 
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _latest(connection: sa.Connection) -> int:
+    return connection.scalar(_LATEST) or 0
+
+
+_LATEST = sa.select(sa.func.max(run.c.change))
 
 
 class Pace:
@@ -122,15 +127,16 @@ class Keeper:
             self._do(self._clearing, functools.partial(removal.clear, run_id=run_id))
 
     def _index(self) -> float:
-        """Seconds that it took."""
+        """Index what had changed when this began, or runs that train would be indexed without end. Seconds it took."""
         began = time.monotonic()
-        while self._do(self._indexing, fields.index) and not self._closing.is_set():
+        job = functools.partial(fields.index, latest=self._read(_latest))
+        while self._do(self._indexing, job) and not self._closing.is_set():
             pass
         return time.monotonic() - began
 
     def _give_back(self) -> None:
         """Only while nothing is written: what is written next takes free pages first."""
-        before, self._seen = self._seen, self._read(lambda connection: connection.scalar(_LATEST) or 0)
+        before, self._seen = self._seen, self._read(_latest)
         if before == self._seen:
             while self._do(self._freeing, removal.give_back) and not self._closing.is_set():
                 pass

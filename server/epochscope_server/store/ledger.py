@@ -16,6 +16,8 @@ import sqlalchemy as sa
 from epochscope import wire
 
 from epochscope_server.store import attempts, runs
+from epochscope_server.store.engines import as_json
+from epochscope_server.store.many import Many
 from epochscope_server.store.schema import deleted_run, flush, flush_body, run, stream
 
 MOST_RUNS = 2000  # kept in memory from one commit to the next
@@ -58,16 +60,19 @@ class KnownRun:
 
 
 _COLUMNS = (run.c.id, run.c.uid, run.c.rev, run.c.named_by_viewer, run.c.outputs, run.c.steps, run.c.last)
-_HEARD = run.update().where(run.c.id == sa.bindparam("run_id")).values(
-    {name: sa.bindparam(f"new_{name}") for name in (
-        "steps", "last", "heard_ms", "next_ms", "status", "reason", "ended_ms", "rev", "change",
-    )} | {"indexed": sa.and_(run.c.indexed, sa.bindparam("new_same", type_=sa.Boolean))}
+_STATE = ("steps", "last", "heard_ms", "next_ms", "status", "reason", "ended_ms", "rev", "change")
+_HEARD = Many(
+    run.update().where(run.c.id == sa.bindparam("run_id")).values(
+        {name: sa.bindparam(f"new_{name}") for name in _STATE}
+        | {"indexed": sa.and_(run.c.indexed, sa.bindparam("new_same", type_=sa.Boolean))}
+    )
 )  # fmt: skip
-_NEXT = (
+_NEXT = Many(
     stream.update()
     .where(stream.c.run_id == sa.bindparam("of_run"), stream.c.stream_id == sa.bindparam("of_stream"))
     .values(next_seq=sa.bindparam("new_next_seq"))
 )
+_NEW = [Many(table.insert(), table.c.keys()) for table in (flush, flush_body)]
 
 
 class Ledger:
@@ -167,11 +172,10 @@ class Ledger:
         if not heard:
             return {}
         following = {(row["run_id"], row["stream_id"]): row["seq"] + 1 for row in self._new}
-        for table in (flush, flush_body):
-            names = table.c.keys()
-            connection.execute(table.insert(), [{name: row[name] for name in names} for row in self._new])
-        connection.execute(
-            _NEXT,
+        for insert in _NEW:
+            insert.execute(connection, self._new)
+        _NEXT.execute(
+            connection,
             [{"of_run": of, "of_stream": number, "new_next_seq": seq} for (of, number), seq in following.items()],
         )
         if self._change is None:
@@ -181,10 +185,15 @@ class Ledger:
             self._change += 1
             row, state = known.row, known.heard or {}
             changes[row["uid"]] = runs.Change(self._change, row["uid"], row["rev"], state["status"])
-            state |= {"steps": row["steps"], "last": row["last"], "rev": row["rev"], "change": self._change}
-            state["same"] = known.same
-            rows.append({"run_id": known.id, **{f"new_{name}": value for name, value in state.items()}})
+            rows.append(
+                {
+                    "run_id": known.id, "new_steps": as_json(row["steps"]), "new_last": as_json(row["last"]),
+                    "new_rev": row["rev"], "new_change": self._change, "new_same": known.same,
+                    "new_heard_ms": state["heard_ms"], "new_next_ms": state["next_ms"],
+                    "new_status": state["status"], "new_reason": state["reason"], "new_ended_ms": state["ended_ms"],
+                }
+            )  # fmt: skip
             known.heard, known.same = None, True
-        connection.execute(_HEARD, rows)
+        _HEARD.execute(connection, rows)
         self._new = []
         return changes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 import sqlalchemy as sa
@@ -14,6 +15,8 @@ from epochscope_server.errors import ConflictError, GoneError, InvalidError, Pub
 from epochscope_server.nonfinite import said
 from epochscope_server.store import attempts, runs, series, spans
 from epochscope_server.store.ledger import KnownRun, KnownStream, Ledger
+
+_value = struct.Struct("<d").unpack_from
 
 
 @dataclass(frozen=True)
@@ -107,24 +110,28 @@ def _note(connection: sa.Connection, ledger: Ledger, known: KnownRun, stream: Kn
     """What is kept of a flush besides its bytes: names of series, spans, and the last word on the run."""
     posted, row = post.flush, known.row
     reached: dict[str, int] = {}
-    last = {by: dict(values) for by, values in row["last"].items()}
+    before = row["last"]
+    last = {by: dict(values) for by, values in before.items()}
     names = set()
     ends: dict[bytes, tuple[int, int]] = {}  # last step and its place; the series of a flush mostly share their steps
     for columns in posted.series:
         if not columns.steps:
             continue
-        if columns.steps not in ends:
+        end_of = ends.get(columns.steps)
+        if end_of is None:
             step = np.frombuffer(columns.steps, wire.STEP_DTYPE)
             place = len(step) - 1 - int(np.argmax(step[::-1]))
-            ends[columns.steps] = int(step[place]), place
-        step_max, place = ends[columns.steps]
-        names.add((columns.split, columns.by, columns.key))
-        if columns.by == "batch":
-            reached[columns.split] = max(reached.get(columns.split, 0), step_max)
-        if "/" not in columns.key:  # names with a slash are families, as class_weight/<class>: too many for a list
-            name = columns.key if columns.split == "train" else f"{columns.split}_{columns.key}"
-            (value,) = struct.unpack_from("<d", columns.values, 8 * place)
-            last.setdefault(columns.by, {})[name] = said(value)
+            end_of = ends[columns.steps] = int(step[place]), place
+        step_max, place = end_of
+        key, split, by = columns.key, columns.split, columns.by
+        names.add((split, by, key))
+        if by == "batch" and step_max > reached.get(split, 0):
+            reached[split] = step_max
+        if "/" not in key:  # names with a slash are families, as class_weight/<class>: too many for a list
+            if by not in last:
+                last[by] = {}
+            (value,) = _value(columns.values, 8 * place)
+            last[by][key if split == "train" else f"{split}_{key}"] = value if isfinite(value) else said(value)
     for counted in posted.confusion:
         if counted.steps:
             step_max = int(np.frombuffer(counted.steps, wire.STEP_DTYPE).max())
@@ -136,7 +143,7 @@ def _note(connection: sa.Connection, ledger: Ledger, known: KnownRun, stream: Kn
     spans.note(connection, known.id, posted.spans, stream.attempts)
     end = posted.end
     row["steps"] = _steps(connection, known, stream.attempts, reached)
-    known.same &= runs.summary(last) == runs.summary(row["last"])
+    known.same = known.same and runs.summary(last) == runs.summary(before)
     row["last"] = last
     row["rev"] += 1
     known.heard = {
