@@ -54,7 +54,7 @@ export async function draw(box, figure, drawing = {}) {
     return;
   }
   const brushes = known?.brushes ?? 0;
-  const layout = { ...figure.layout, ...marked(box, figure, drawing), ...(drawing.legend === false ? { showlegend: false } : {}), selections: [], selectionrevision: brushes };
+  const layout = { ...figure.layout, ...marked(box, figure, drawing), ...stretched(figure, drawing), ...(drawing.legend === false ? { showlegend: false } : {}), selections: [], selectionrevision: brushes };
   await plotly.react(box, legible(box, figure), layout, { ...CONFIG });
   if (known) {
     known.drawing = drawing;
@@ -64,6 +64,81 @@ export async function draw(box, figure, drawing = {}) {
     boxes.set(box, { drawing, pending: null, held: false, brushes, width: box.clientWidth, figure });
     listen(/** @type {Plot} */ (box));
   }
+}
+
+/** The x axis over the stretch that is to be seen. @param {Figure} figure @param {Drawing} drawing */
+function stretched(figure, drawing) {
+  if (!drawing.range || figure.layout.meta.empty) return {};
+  const axis = /** @type {object} */ (figure.layout["xaxis"]);
+  return { xaxis: { ...axis, range: [...drawing.range], uirevision: drawing.range.join() } };
+}
+
+/**
+ * A hairline over a chart at a place of its x axis, and what each of its lines is there; null takes it away.
+ * @param {HTMLElement} box
+ * @param {number | null} x
+ * @returns {{ left: number, top: number, height: number, values: { name: string, colour: string, value: number }[] } | null} pixels within the box
+ */
+export function crossed(box, x) {
+  const full = /** @type {Plot} */ (box)._fullLayout;
+  if (x === null || !boxes.has(box) || !full?.xaxis || full.meta?.empty) return null;
+  const at = full.xaxis.d2p(x);
+  if (!(at >= 0 && at <= full.xaxis._length)) return null;
+  const lines = /** @type {any[]} */ (/** @type {any} */ (box)._fullData).filter((trace) => trace.visible === true && trace.hovertemplate && trace.mode !== "markers");
+  const values = lines.map((trace) => ({ name: String(trace.name), colour: String(trace.line.color), value: near(trace.x, trace.y, x) })).filter(({ value }) => Number.isFinite(value));
+  return { left: full.xaxis._offset + at, top: full.yaxis._offset, height: full.yaxis._length, values };
+}
+
+/** The value nearest to a place, of points in order. @param {ArrayLike<number>} places @param {ArrayLike<number>} values @param {number} x */
+function near(places, values, x) {
+  let low = 0;
+  let high = places.length - 1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if ((places[middle] ?? 0) <= x) low = middle;
+    else high = middle;
+  }
+  const gap = (/** @type {number} */ at) => Math.abs((places[at] ?? 0) - x);
+  return values[gap(low) <= gap(high) ? low : high] ?? NaN;
+}
+
+/**
+ * Light classes, by index, in every chart that shows them: their lines stand out, their rows and columns are crossed.
+ * Nothing is drawn anew: CSS does it.
+ * @param {readonly number[]} classes none: all as it was
+ */
+export function light(classes) {
+  for (const box of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".js-plotly-plot"))) {
+    const { meta } = boxes.get(box)?.figure.layout ?? {};
+    if (!meta) continue;
+    const lines = [...box.querySelectorAll(".scatterlayer > .trace")].map((line) => ({ line, of: /** @type {any} */ (line).__data__?.[0]?.trace?.meta?.class }));
+    const some = lines.some(({ of }) => classes.includes(of));
+    box.classList.toggle("lighting", some);
+    for (const { line, of } of lines) line.classList.toggle("lit", some && classes.includes(of));
+    for (const old of box.querySelectorAll(".crossing")) old.remove();
+    const rows = meta.order ?? meta.rows ?? [];
+    for (const [at, index] of classes.entries()) {
+      const place = rows.indexOf(index);
+      if (place < 0) continue;
+      if (!meta.order || at === 0) cross(/** @type {Plot} */ (box), "yaxis", place);
+      if (meta.order && (at === 1 || classes.length === 1)) cross(/** @type {Plot} */ (box), "xaxis", place);
+    }
+  }
+}
+
+/** A band over a row or a column. @param {Plot} box @param {"xaxis" | "yaxis"} along @param {number} place */
+function cross(box, along, place) {
+  const { xaxis, yaxis } = box._fullLayout ?? {};
+  if (!xaxis || !yaxis) return;
+  const of = along === "xaxis" ? xaxis : yaxis;
+  const [a, b] = [of.d2p(place - 0.5), of.d2p(place + 0.5)];
+  const [low, high] = [Math.max(Math.min(a, b), 0), Math.min(Math.max(a, b), of._length)];
+  if (!(high > low)) return;
+  const band = document.createElement("i");
+  band.className = "crossing";
+  const [x, y, width, height] = along === "xaxis" ? [xaxis._offset + low, yaxis._offset, Math.max(high - low, 2), yaxis._length] : [xaxis._offset, yaxis._offset + low, xaxis._length, Math.max(high - low, 2)];
+  Object.assign(band.style, { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height}px` });
+  box.append(band);
 }
 
 /** Draw a figure's marks anew without asking for the figure. @param {HTMLElement} box @param {Drawing} drawing */
@@ -184,6 +259,33 @@ function listen(box) {
       { once: true },
     );
   });
+  /** @type {[number, number]} */
+  let pressed = [0, 0];
+  box.addEventListener("pointerdown", (event) => (pressed = [event.clientX, event.clientY]));
+  box.addEventListener("pointerup", (event) => {
+    const tell = known()?.drawing.onName;
+    if (!tell || Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) > 4) return;
+    const place = named(box, event);
+    if (place !== null) tell(place);
+  });
+  box.on("plotly_hover", (event) => {
+    const point = event.points?.[0];
+    const index = point?.data?.meta?.class;
+    if (typeof index === "number") known()?.drawing.onClass?.(index);
+    if (Array.isArray(point?.pointNumber)) known()?.drawing.onHover?.([Math.round(point.y), Math.round(point.x)]);
+  });
+  box.on("plotly_unhover", () => {
+    known()?.drawing.onHover?.(null);
+    known()?.drawing.onClass?.(null);
+  });
+  box.addEventListener("pointermove", (event) => {
+    const tell = known()?.drawing.onPoint;
+    const axis = box._fullLayout?.xaxis;
+    if (!tell || !axis) return;
+    const at = event.clientX - box.getBoundingClientRect().left - axis._offset;
+    tell(at >= 0 && at <= axis._length ? axis.p2d(at) : null);
+  });
+  box.addEventListener("pointerleave", () => known()?.drawing.onPoint?.(null));
   /** @param {any} event @param {boolean} done */
   const brush = (event, done) => {
     const range = event?.range?.x;
@@ -198,9 +300,21 @@ function listen(box) {
   box.on("plotly_click", (event) => {
     const point = event.points?.[0];
     if (!point) return;
-    if (Array.isArray(point.pointNumber)) known()?.drawing.onCell?.(point.pointNumber[0], point.pointNumber[1]);
+    if (Array.isArray(point.pointNumber)) known()?.drawing.onCell?.(point.pointNumber[0], point.pointNumber[1], point.customdata);
     else known()?.drawing.onPick?.(Number(point.x));
   });
+}
+
+/** The place on an axis beside which the pointer is, where the names of classes stand. @param {Plot} box @param {PointerEvent} event */
+function named(box, event) {
+  const { xaxis, yaxis } = box._fullLayout ?? {};
+  if (!xaxis || !yaxis) return null;
+  const { left, top } = box.getBoundingClientRect();
+  const x = event.clientX - left - xaxis._offset;
+  const y = event.clientY - top - yaxis._offset;
+  if (x < 0 && x > -160 && y >= 0 && y <= yaxis._length) return Math.round(yaxis.p2d(y));
+  if (y > yaxis._length && y < yaxis._length + 60 && x >= 0 && x <= xaxis._length) return Math.round(xaxis.p2d(x));
+  return null;
 }
 
 /**

@@ -257,6 +257,8 @@ export interface Drawing {
   onCell?: (row: number, column: number, told?: unknown) => void;
   /** A name beside an axis of a matrix was clicked, or the mouse is over a cell (null: over none): places on the axes. */
   onName?: (place: number) => void;
+  /** The mouse is over the line of a class (null: over none). */
+  onClass?: (index: number | null) => void;
   onHover?: (places: [number, number] | null) => void;
 }
 

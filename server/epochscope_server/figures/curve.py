@@ -30,6 +30,7 @@ def line(
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines",
+        "meta": {"class": index},
         "name": text.escaped(name),
         "x": columns.exact(x),
         "y": columns.numbers(rate.value[index]),

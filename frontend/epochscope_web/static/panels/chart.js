@@ -19,6 +19,8 @@ export class Chart {
   #stale = false;
   #visible = false;
   #shown = false;
+  /** @type {Figure | null} */
+  #figure = null;
   /** @type {{ name: FigureName, query: Query, drawing: () => Drawing } | null} */
   #wanted = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -89,6 +91,11 @@ export class Chart {
     void erase(this.plot);
   }
 
+  /** Tell once more of the figure that is drawn. */
+  again() {
+    if (this.#figure) this.told?.(this.#figure);
+  }
+
   /** Say something instead of a figure. @param {string} text */
   tell(text) {
     this.#asked?.abort();
@@ -126,6 +133,7 @@ export class Chart {
   async #draw(figure) {
     const { meta } = figure.layout;
     say(this.summary, meta.summary);
+    this.#figure = figure;
     this.told?.(figure);
     if (meta.empty) {
       this.#cover("empty", meta.summary);

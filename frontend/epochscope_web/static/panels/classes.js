@@ -3,6 +3,7 @@
 /** @import {Drawing, Figure, Loop, Run, View, Windows} from "../types.d.ts" */
 import { Chart } from "./chart.js";
 import { focusChoice } from "./focus.js";
+import { lit } from "./lit.js";
 import { output, outputName } from "./matrix.js";
 import { covered, marks, nearest, windowsOf } from "./windows.js";
 import { METRICS, count, steps } from "./words.js";
@@ -43,6 +44,7 @@ export function classes(loop) {
         if (window) loop.go({ from: window[0], to: window[1], epoch: null }, done ? "push" : "drag");
         else if (done) loop.go({ from: null, to: null, epoch: null });
       },
+      onClass: (index) => lit(index === null ? [] : [index]),
       onPick: (x) => {
         if (!windows) return;
         const at = nearest(windows, x);

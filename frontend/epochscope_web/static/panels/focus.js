@@ -68,7 +68,7 @@ export function focusChoice(choose, auto = "worst three") {
           const interval = low !== null && high !== null ? `95 %: ${measure(low)} to ${measure(high)}` : "not seen yet";
           return h(
             "li",
-            { title: `${run ? `${run}, ` : ""}${name}: ${measure(value)} (${interval})` },
+            { "data-class": index, title: `${run ? `${run}, ` : ""}${name}: ${measure(value)} (${interval})` },
             swatch,
             h("span", { class: "name" }, several ? name : (run ?? name)),
             h("b", {}, measure(value)),

@@ -1,13 +1,18 @@
-// The confusion matrix of the chosen window, its largest confusions, and the same numbers as a table.
+// The confusion matrix of the chosen window, how it is drawn, what was confused most, and the same numbers as a table.
 
-/** @import {Confused, Counts, Figure, Loop, Meta, Normalise, Run, View} from "../types.d.ts" */
+/** @import {Confused, Figure, Ink, Loop, Meta, Normalise, Order, Run, View} from "../types.d.ts" */
 import * as api from "../api.js";
 import { Chart } from "./chart.js";
-import { segments } from "./controls.js";
+import { confusedList } from "./confused.js";
+import { list, segments } from "./controls.js";
+import { countsTable } from "./counts.js";
 import { fill, h } from "./element.js";
-import { count, share, steps } from "./words.js";
+import { lit } from "./lit.js";
+import { count, steps } from "./words.js";
 
 const TABLE_CLASSES = 200;
+const MATRIX_CLASSES = 1000;
+const PATIENCE_MS = 250; // after a key of the search
 
 /** @type {[Normalise, string][]} */
 export const NORMALISE = [
@@ -15,28 +20,39 @@ export const NORMALISE = [
   ["predicted", "of predicted"],
   ["none", "counts"],
 ];
+/** @type {[Order, string][]} */
+const ORDERS = [["index", "as they are"], ["name", "by name"], ["support", "by support"], ["error", "by error"], ["similar", "similar together"]];
+/** @type {[Ink, string][]} */
+const INKS = [["root", "root"], ["linear", "linear"], ["log", "log"]];
 
 /** @param {Loop} loop */
 export function matrix(loop) {
   const chart = new Chart("Confusion", "square", told);
   const normalise = segments("Share", NORMALISE, (value) => loop.go({ normalise: value }));
   chart.tools.append(normalise.element);
-  const rows = h("tbody");
-  const largest = h(
-    "section",
-    { class: "largest" },
-    h("h3", {}, "Most confused"),
-    h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "true class, taken for"), h("th", { scope: "col", class: "n" }, "n"), h("th", { scope: "col", class: "n" }, "of true"))), rows),
-  );
+  const order = list("Classes", (value) => loop.go({ order: /** @type {Order} */ (value) }));
+  const ink = segments("Ink", INKS, (value) => loop.go({ ink: value }));
+  const right = h("input", { type: "checkbox", onchange: () => loop.go({ diagonal: right.checked ? "show" : "hide" }) });
+  const looks = h("div", { class: "looks" }, order.element, ink.element, h("label", { class: "check" }, right, h("span", {}, "diagonal")));
+  order.element.title = "Ordered by the counts of the whole run, so that rows stay while the window moves";
+  ink.element.title = "How ink grows with the value: by its root or logarithm small confusions are seen too";
+  chart.element.insertBefore(looks, chart.element.children[1] ?? null);
+  const confused = confusedList((row, column) => follow(row, column), search);
   const cells = h("div", { class: "cells", tabindex: "0", role: "region", "aria-label": "Confusion counts as a table" });
   const table = h("details", { class: "twin" }, h("summary", {}, "Counts as a table"), cells);
-  const element = h("section", { class: "matrix panel" }, chart.element, largest, table);
+  const element = h("section", { class: "matrix panel" }, chart.element, confused.element, table);
   /** @type {View | null} */
   let view = null;
   /** @type {Run | null} */
   let run = null;
   /** @type {AbortController | null} */
   let asked = null;
+  /** @type {AbortController | null} */
+  let searched = null;
+  /** The class at each place of the matrix. @type {number[]} */
+  let classAt = [];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let typing;
   table.addEventListener("toggle", () => void tabulate());
 
   const query = () => ({ split: view?.split, from: view?.from, to: view?.to, epoch: view?.epoch, output: outputName(run, view), label: labelName(run, view) });
@@ -44,28 +60,14 @@ export function matrix(loop) {
   /** @param {Figure} figure */
   function told({ layout: { meta } }) {
     chart.title.textContent = ["Confusion", labelName(run, view), named(meta)].filter(Boolean).join(", ");
-    chart.note.textContent = meta.total ? `${count(meta.total)} predictions, ${count(meta.right ?? 0)} right. Click a cell to follow it over time.` : "";
-    const confused = /** @type {Confused[]} */ (meta.largest ?? []);
-    largest.hidden = meta.empty === true;
+    const how = meta.empty ? "" : " Click a cell to follow it over time, a name to see its class.";
+    chart.note.textContent = meta.total ? `${count(meta.total)} predictions, ${count(meta.right ?? 0)} right.${how}` : "";
+    chart.element.classList.toggle("unpainted", meta.empty === true && meta.total !== undefined);
+    classAt = meta.order ?? [];
     const names = matrixNames(run, view);
-    const label = labelIndex(run, view);
-    const most = Math.max(...confused.map((one) => one.share), 0.0001);
-    fill(
-      rows,
-      ...confused.slice(0, 8).map((one) => {
-        const bar = h("i", { class: "ink" });
-        bar.style.width = `${(100 * one.share) / most}%`;
-        const names2 = [names[one.true] ?? `class ${one.true}`, names[one.predicted] ?? `class ${one.predicted}`];
-        return h(
-          "tr",
-          {},
-          h("td", {}, h("button", { type: "button", class: "bare pair", title: "Follow it over time", onclick: () => follow(one.true, one.predicted, label) }, h("span", {}, names2[0]), h("span", { class: "arrow" }, " → "), h("span", {}, names2[1]))),
-          h("td", { class: "n" }, count(one.count)),
-          h("td", { class: "n share" }, bar, h("span", {}, share(one.share))),
-        );
-      }),
-      confused.length === 0 && h("tr", {}, h("td", { colspan: 3 }, "Nothing was confused here.")),
-    );
+    if (view?.find && names.length) void find();
+    else confused.set({ confused: /** @type {Confused[]} */ (meta.largest ?? []), total: meta.total ?? 0, right: meta.right ?? 0, different: meta.different ?? 0, names, find: "" });
+    confused.link(api.address("/tables/confused", { run: run?.id, ...query(), find: view?.find }));
     void tabulate();
   }
 
@@ -78,9 +80,32 @@ export function matrix(loop) {
     return `${split} ${window}`;
   }
 
-  /** Follow a cell over time, with its classes in focus. @param {number} row @param {number} column @param {number | null} label */
-  function follow(row, column, label) {
+  /** Follow a cell over time, with its classes in focus. @param {number} row @param {number} column */
+  function follow(row, column) {
+    const label = labelIndex(run, view);
     loop.go({ cell: [row, column], focus: label !== null ? [label] : row === column ? [row] : [row, column] });
+  }
+
+  /** @param {string} words */
+  function search(words) {
+    clearTimeout(typing);
+    typing = setTimeout(() => loop.go({ find: words }, "replace"), PATIENCE_MS);
+  }
+
+  /** The confusions that were looked for, of the window shown. */
+  async function find() {
+    if (!run || !view) return;
+    searched?.abort();
+    searched = new AbortController();
+    const { signal } = searched;
+    const names = matrixNames(run, view);
+    const words = view.find;
+    try {
+      const found = await api.confused(run.id, { ...query(), find: words }, signal);
+      confused.set({ ...found, names, find: words });
+    } catch {
+      // The chart above says what is wrong, and asks again.
+    }
   }
 
   async function tabulate() {
@@ -88,35 +113,71 @@ export function matrix(loop) {
     asked?.abort();
     asked = new AbortController();
     const { signal } = asked;
+    const id = run.id;
     try {
-      const counts = await api.confusion(run.id, query(), signal);
-      fill(cells, counts.class_names.length > TABLE_CLASSES ? h("p", {}, "Too many classes for a table on a page; the address /api/v1 has the numbers.") : grid(counts));
+      const names = matrixNames(run, view);
+      if (names.length > TABLE_CLASSES) {
+        const href = api.address(names.length > MATRIX_CLASSES ? "/tables/confused" : "/tables/confusion", { run: id, ...query() });
+        fill(cells, h("p", {}, `${count(names.length)} classes are too many for a table on a page. `, h("a", { href, download: true }, "All of it as CSV")));
+        return;
+      }
+      const counts = await api.confusion(id, query(), signal);
+      const labels = labelIndex(run, view) !== null;
+      fill(cells, countsTable(counts, (row) => loop.href({ ...loop.view(), class: labels ? labelIndex(run, view) : row })));
     } catch (error) {
       if (!signal.aborted) fill(cells, h("p", {}, error instanceof Error ? error.message : String(error)));
     }
+  }
+
+  /** A cell of the picture is that of two classes; of very many it tells itself which. @param {number} row @param {number} column @param {unknown} cell */
+  function chosen(row, column, cell) {
+    if (typeof cell !== "number") follow(classAt[row] ?? row, classAt[column] ?? column);
+    else follow(classAt[Math.floor(cell / classAt.length)] ?? 0, classAt[cell % classAt.length] ?? 0);
   }
 
   return {
     element,
     /** @param {View} now @param {Run} of @param {boolean} news */
     show(now, of, news) {
+      const before = view?.find;
       view = now;
       run = of;
+      const classes = matrixNames(of, now).length;
       normalise.set(now.normalise);
-      const asking = { run: of.id, ...query(), normalise: now.normalise, theme: loop.theme() };
+      order.set(now.order, classes > 2 ? ORDERS : []);
+      ink.set(now.ink);
+      right.checked = now.diagonal === "show";
+      looks.hidden = classes > MATRIX_CLASSES;
+      const asking = { run: of.id, ...query(), normalise: now.normalise, diagonal: now.diagonal, ink: now.ink, order: now.order, theme: loop.theme() };
       chart.show("confusion", asking, news, () => ({
-        cell: now.cell,
-        onCell: (row, column) => follow(row, column, labelIndex(of, now)),
+        cell: now.cell && /** @type {[number, number]} */ (now.cell.map((index) => (classAt.length ? classAt.indexOf(index) : index))),
+        onCell: chosen,
+        onName: (place) => {
+          const index = labelIndex(of, now) ?? classAt[place];
+          if (index !== undefined) loop.go({ class: index });
+        },
+        onHover: (places) => lit(places && labelIndex(of, now) === null ? places.map((place) => classAt[place] ?? -1) : []),
       }));
+      if (before !== undefined && before !== now.find) chart.again();
     },
     /** @param {string} text */
     tell(text) {
       chart.tell(text);
-      largest.hidden = true;
+      confused.element.hidden = true;
+      looks.hidden = true;
       table.hidden = true;
+    },
+    /** Look for confusions, if there are enough of them. */
+    search: () => confused.focus(),
+    /** Open the table of counts, or close it. */
+    table() {
+      table.open = !table.open;
+      if (table.open) cells.focus();
     },
     close() {
       asked?.abort();
+      searched?.abort();
+      clearTimeout(typing);
       chart.close();
     },
   };
@@ -139,7 +200,7 @@ export function labelName(run, view) {
 }
 
 /** The place of that label; null where an output has classes. @param {Run | null} run @param {View | null} view */
-function labelIndex(run, view) {
+export function labelIndex(run, view) {
   const of = output(run, view);
   return of?.labels ? of.class_names.indexOf(labelName(run, view)) : null;
 }
@@ -154,15 +215,4 @@ export function labelOptions(run, view) {
 export function matrixNames(run, view) {
   const of = output(run, view);
   return of?.labels ? ["no", "yes"] : (of?.class_names ?? []);
-}
-
-/** @param {Counts} counts */
-function grid({ class_names, counts }) {
-  return h(
-    "table",
-    {},
-    h("caption", {}, "Rows are the true class, columns the predicted one."),
-    h("thead", {}, h("tr", {}, h("td"), ...class_names.map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, ...class_names.map((name, row) => h("tr", {}, h("th", { scope: "row" }, name), ...(counts[row] ?? []).map((value, column) => h("td", { class: row === column ? "right" : value ? "wrong" : "none" }, count(value)))))),
-  );
 }

@@ -7,7 +7,7 @@ import { popover } from "./controls.js";
 import { h } from "./element.js";
 
 // What only says how a figure looks; its table has all rows and columns.
-const LOOKS = new Set(["theme", "focus", "metric", "normalise", "view", "rows", "compact", "columns"]);
+const LOOKS = new Set(["theme", "focus", "metric", "normalise", "diagonal", "ink", "order", "view", "rows", "compact", "columns", "log", "inliers", "x"]);
 
 /**
  * @param {HTMLElement} plot

@@ -4,6 +4,7 @@
 import { Chart } from "./chart.js";
 import { segments } from "./controls.js";
 import { fill, h } from "./element.js";
+import { lit } from "./lit.js";
 import { output, outputName } from "./matrix.js";
 import { covered, marks, nearest, windowsOf } from "./windows.js";
 import { count, points, share, steps } from "./words.js";
@@ -132,6 +133,7 @@ export function stability(loop) {
         const to = windows?.to[column];
         if (index !== undefined && from !== undefined && to !== undefined) loop.go({ from, to, epoch: null, focus: [index] });
       },
+      onHover: (places) => lit(places ? [rows[places[0]] ?? -1] : []),
       onPick: (x) => {
         if (!windows || x < (windows.from[0] ?? 0)) return;
         const at = nearest(windows, x);
