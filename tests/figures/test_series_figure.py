@@ -148,9 +148,7 @@ def test_ignoring_outliers_frames_the_middle_of_what_is_drawn_and_says_so(valida
     low, high = figure["layout"]["yaxis"]["range"]
     assert 0.9 < low < 1.1
     assert 1.9 < high < 2.2
-    assert figure["layout"]["meta"]["notes"] == [
-        "The y axis spans the middle 96% of what is drawn; 1 point lies outside."
-    ]
+    assert figure["layout"]["meta"]["notes"] == ["y axis: the middle 96 % of what is drawn, 1 point outside."]
 
 
 def test_a_logarithmic_axis_says_what_has_no_place_on_it(validated: Any) -> None:
@@ -161,8 +159,9 @@ def test_a_logarithmic_axis_says_what_has_no_place_on_it(validated: Any) -> None
 
 def test_smoothing_leaves_the_values_themselves_in_sight(validated: Any, decoded: Any) -> None:
     steps, values = np.arange(1, 5), np.array([1.0, 3, 1, 3])
-    figure = validated(series_figure([("", thinned("loss", "train", "batch", steps, values, None, 0.5))]))
+    figure = validated(series_figure([("", thinned("loss", "train", "batch", steps, values, None, 0.5))], smooth=True))
     raw, line = figure["data"]
+    assert line["name"] == "train, smoothed"
     assert decoded(raw["y"]).tolist() == values.tolist()
     assert decoded(line["y"]) == pytest.approx([1, 7 / 3, 11 / 7, 7 / 3])
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -153,6 +154,13 @@ def thinned(
     mean[none] = values[edges[none]]
     low[none] = high[none] = np.nan
     return SeriesPoints(key, split, by, steps[edges], n, mean, low, high, n - n_finite, odd=first_odd(steps, values))
+
+
+def only(points: SeriesPoints, steps: Collection[int]) -> SeriesPoints:
+    """Those of the points whose step (or epoch) is one of ``steps``."""
+    kept = np.isin(points.step, list(steps))
+    columns = {name: getattr(points, name)[kept] for name in ("step", "n", "value", "low", "high", "nonfinite")}
+    return replace(points, **columns, odd=None)
 
 
 def first_odd(steps: Whole, values: Numbers) -> tuple[int, float] | None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from epochscope_server.analysis.series import SeriesPoints
+from epochscope_server.analysis.series import SeriesPoints, only
 from epochscope_server.api import rulers, series
 from epochscope_server.api.answer import ERRORS, Json
 from epochscope_server.api.figures import Figure, OneRun, Runs, Theme, chosen_runs, names_of
@@ -87,13 +87,15 @@ def series_route(
     for uid, name in zip(uids, names, strict=True):
         drawn += [(name, series.first_odd_of(rooms, uid, one)) for one in _beside(rooms, uid, asked, points)]
     unit = x or ("step" if any(one.by == "batch" for _, one in drawn) else "epoch")
+    apart = asked.by == "batch" and "train" not in asked.splits  # by steps of its own, not those of training
     figure = series_figure(
         drawn,
         theme=theme,
-        rulers={name: rulers.ruler(rooms, uid, unit) for uid, name in zip(uids, names, strict=True)},
+        rulers=None if apart else {name: rulers.ruler(rooms, uid, unit) for uid, name in zip(uids, names, strict=True)},
         log=log,
         inliers=inliers,
         baseline=None if baseline is None else names[uids.index(baseline)],
+        smooth=asked.smooth > 0 or asked.sliding > 1,
     )
     return Json(figure, headers=fresh)
 
@@ -124,8 +126,14 @@ def series_table(
 
 
 def _beside(rooms: Rooms, uid: str, asked: Asked, points: int) -> list[SeriesPoints]:
-    """The series of one run as they stand on one axis."""
+    """The series of one run as they stand on one axis; beside training, the epochs that end within its window."""
     found: list[SeriesPoints] = []
+    ends = rulers.ruler(rooms, uid, "step").ends
+    inside = {
+        epoch
+        for epoch, end in ends.items()
+        if (asked.start is None or end >= asked.start) and (asked.stop is None or end < asked.stop)
+    }
     for split in asked.splits:
         beside_train = asked.by == "batch" and split != "train" and "train" in asked.splits
         for key in asked.named:
@@ -133,7 +141,8 @@ def _beside(rooms: Rooms, uid: str, asked: Asked, points: int) -> list[SeriesPoi
                 found += _read(rooms, uid, asked, split, key, asked.by, points)
                 continue
             try:
-                found += series.read(rooms, uid, split, [key], "epoch", None, None, points)
+                for one in series.read(rooms, uid, split, [key], "epoch", None, None, points):
+                    found.append(one if asked.start is None and asked.stop is None else only(one, inside))
             except NotFoundError as error:
                 if error.code != "unknown_series":
                     raise

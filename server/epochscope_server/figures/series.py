@@ -34,6 +34,7 @@ def series_figure(
     log: bool = False,
     inliers: bool = False,
     baseline: str | None = None,
+    smooth: bool = False,
 ) -> Figure:
     """Lines over steps, or over epochs where the series are by epoch, each with its run's name ("" for one run).
 
@@ -49,6 +50,7 @@ def series_figure(
         log: a logarithmic y axis; values up to 0 have no place on it, and a note says how many there are.
         inliers: the y axis is that of the middle 96 % of what is drawn; a note says what lies outside.
         baseline: the name of a run whose lines are taken from those of the others.
+        smooth: whether series by batch are shown smoothed.
     """
     drawn = [(name, points) for name, points in series if len(points.step)]
     if not drawn:
@@ -65,6 +67,8 @@ def series_figure(
         log = False
     if not placed:
         return empty_figure(notes[0] if notes else NOTHING, theme)
+    if rulers is None and unit == "step" and "train" not in splits:
+        notes.append(f"Steps are those of {' and '.join(splits)}, each with a count of its own.")
     x_axis, scaled, told = across([(x, points) for _, x, points in placed], unit)
     placed = [(name, x / scaled, points) for name, x, points in placed]
     means = any(points.running for _, _, points in placed)
@@ -79,7 +83,9 @@ def series_figure(
             colour, dash = inks.line(keys.index(points.key)), inks.dash(split)
         else:
             colour, dash = inks.line((1, 0, 2)[split % 3]), inks.dash(0 if len(splits) == 1 else split)
-        kind = "running mean" if points.running else "each batch" if means and points.by == "batch" else ""
+        kind = "running mean" if points.running else ""
+        if points.by == "batch" and not points.running:
+            kind = "smoothed" if smooth else "each batch" if means else ""
         split_said = f"{points.split}, {kind}" if kind else points.split
         shown = " · ".join(part for part in (name, points.key if len(keys) > 1 else "", split_said) if part)
         style = {"color": colour, "width": 1.5, "dash": dash}
@@ -125,6 +131,7 @@ def series_figure(
             newselection={"line": {"color": inks.ink, "width": 1, "dash": "solid"}},
             meta={
                 "x": unit,
+                "own": rulers is None and "train" not in splits,
                 "scaled": scaled,
                 "notes": notes,
                 "places": _nodes(rulers, placed[0][0], scaled),

@@ -59,8 +59,9 @@ def upright(
         outside = int(((scale < low - room) | (scale > high + room)).sum())
         told["range"] = [float(low - room), float(high + room)]
         told.pop("rangemode", None)
-        lie = "1 point lies" if outside == 1 else f"{outside:,} points lie"
-        notes.append(f"The y axis spans the middle {1 - 2 * OUTER:.0%} of what is drawn; {lie} outside.")
+        if outside:
+            points = "1 point" if outside == 1 else f"{outside:,} points"
+            notes.append(f"y axis: the middle {100 - 200 * OUTER:.0f} % of what is drawn, {points} outside.")
     return told, notes
 
 

@@ -4,7 +4,7 @@
 
 /** The windows that a figure tells of, if it does. @param {Meta} meta @returns {Windows | null} */
 export function windowsOf(meta) {
-  if (!Array.isArray(meta.from) || !Array.isArray(meta.to) || !meta.x) return null;
+  if (!Array.isArray(meta.from) || !Array.isArray(meta.to) || (meta.x !== "step" && meta.x !== "epoch")) return null;
   return { x: meta.x, from: meta.from, to: meta.to, epoch: Array.isArray(meta.epoch) ? meta.epoch : null };
 }
 
