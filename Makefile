@@ -14,7 +14,7 @@ FIND_TENSORFLOW := from importlib.util import find_spec as f; raise SystemExit(f
 FOUND_PYTHON := import sys; print("python%d.%d" % sys.version_info[:2])
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit slow postgres keras kill-loop keras-campaign backends browser bench-ui wheel clean fuzz damage
+.PHONY: help demo test lint types unit slow postgres keras kill-loop keras-campaign backends browser bench-ui pictures wheel clean fuzz damage
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -100,6 +100,10 @@ fuzz: $(VENV)/.dev ## Fuzz the decoders of the training side with atheris; SECON
 
 damage: $(VENV)/.dev ## Damage a segment of a spool in every way, before a release; N=200000
 	$(PY) tests/faults/damage.py --random $(or $(N),200000)
+
+pictures: $(VENV)/.dev ## Take the pictures of docs/pictures anew, of real trainings; ARGS="--only run"
+	@.ci/need '$(HAS_BROWSER)' 'chromium libatomic1' 'no picture can be taken'
+	PYTHONPATH=tests $(PY) tests/browser/pictures.py $(ARGS)
 
 bench-ui: $(VENV)/.dev ## Measure the page in a real Chromium; ARGS="--only first brush"
 	@.ci/need '$(HAS_BROWSER)' 'chromium libatomic1' 'nothing can be measured'
