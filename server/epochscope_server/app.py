@@ -31,6 +31,7 @@ from epochscope_server.api import (
     runs,
     series,
     series_figures,
+    service,
     stability,
     stability_figures,
     stability_tables,
@@ -109,6 +110,7 @@ def create_app(settings: Settings) -> App:
     v1 = APIRouter(prefix="/api/v1")
     for noun in (
         health,
+        service,
         runs,
         projects,
         flushes,

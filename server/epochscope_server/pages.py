@@ -36,7 +36,7 @@ def pages(static: Path) -> APIRouter:
     async def index(request: Request) -> Response:
         return _answer(request, files["index.html"])
 
-    for address in ("/", "/runs/{run}", "/compare"):
+    for address in ("/", "/runs/{run}", "/runs/{run}/about", "/compare", "/alerts", "/settings"):
         router.add_api_route(address, index, methods=["GET"])
 
     @router.get("/api/docs")

@@ -166,11 +166,14 @@ PAIRS = 600  # of parameters asked together, drawn from all there are
 
 
 def questions(service: Service) -> list[tuple[str, dict[str, Any]]]:
-    """Every GET route but the live one, with each value of each parameter, and with some two at once."""
+    """Every GET route with each value of each parameter, and with some two at once.
+
+    But the live one, and the one that names the database.
+    """
     alone: list[tuple[str, dict[str, Any]]] = []
     together: list[tuple[str, dict[str, Any]]] = []
     for path, methods in service.client.get("/api/openapi.json").json()["paths"].items():
-        if "get" not in methods or path == "/api/v1/live":
+        if "get" not in methods or path in ("/api/v1/live", "/api/v1/service"):
             continue
         names = {one["name"]: one.get("required", False) for one in methods["get"].get("parameters", [])}
         needed = [name for name, required in names.items() if required]

@@ -12,6 +12,7 @@ from epochscope_server.alerts import messages
 from epochscope_server.alerts.rules import DEFAULTS, Rule, checked, kept, of_kept
 from epochscope_server.api.answer import ERRORS, Json
 from epochscope_server.api.rooms import InRooms, RunId, now_ms
+from epochscope_server.errors import InvalidError
 from epochscope_server.store import alerts, runs
 
 router = APIRouter(tags=["alerts"], responses=ERRORS)
@@ -55,6 +56,10 @@ class AlertsAnswer(BaseModel):
     alerts: list[AlertAnswer] = Field(description="the latest first")
 
 
+class AlertPage(AlertsAnswer):
+    next: str | None = Field(description="the cursor of the next page, null on the last")
+
+
 class AlertsOfRun(AlertsAnswer):
     rules: list[str] = Field(description="what is looked for in runs of this project, in words")
 
@@ -88,17 +93,21 @@ class RulesAnswer(BaseModel):
     webhooks: list[str] = Field(description="hosts to which alerts are sent; set up by the service's operator alone")
 
 
-@router.get("/alerts", response_model=AlertsAnswer)
+@router.get("/alerts", response_model=AlertPage)
 def list_alerts(
     rooms: InRooms,
     project: Annotated[str | None, Query(description="only of this project", max_length=256)] = None,
+    kind: Annotated[Kind | None, Query(description="only what this rule has found")] = None,
     on: Annotated[bool, Query(description="only those that have not ended")] = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    cursor: Annotated[str | None, Query(description="next of the page before", max_length=100)] = None,
 ) -> Json:
-    """The latest alerts of all runs. Each cause is one alert, however long it lasts."""
+    """The alerts of all runs, the latest first. Each cause is one alert, however long it lasts."""
+    after = None if cursor is None else _place(cursor)
     with rooms.database.read() as connection:
-        found = alerts.listed(connection, project=project, on=on, most=limit)
-    return Json({"alerts": [_told(one) for one in found]})
+        found = alerts.listed(connection, project=project, kind=kind, on=on, after=after, most=limit + 1)
+    following = ".".join(str(found[limit - 1][name]) for name in alerts.PLACE) if len(found) > limit else None
+    return Json({"alerts": [_told(one) for one in found[:limit]], "next": following})
 
 
 @router.get("/runs/{run}/alerts", response_model=AlertsOfRun)
@@ -151,6 +160,13 @@ def _rules(rooms: InRooms, project: str, rules: tuple[Rule, ...], were_set: bool
         "rules": [{**one, "says": rule.says()} for one, rule in zip(kept(rules), rules, strict=True)],
         "webhooks": rooms.alerter.hosts,
     }
+
+
+def _place(cursor: str) -> tuple[int, ...]:
+    parts = cursor.split(".")
+    if len(parts) != len(alerts.PLACE) or not all(part.isdecimal() and len(part) < 16 for part in parts):
+        raise InvalidError("bad_cursor", "This is no cursor of a list of alerts; leave it out to start anew", "cursor")
+    return tuple(int(part) for part in parts)
 
 
 def _told(one: dict[str, Any]) -> dict[str, Any]:

@@ -126,23 +126,32 @@ _COLUMNS = [alert.c[name] for name in (
 )]  # fmt: skip
 TOLD = sa.select(*_COLUMNS, run.c.uid, run.c.project, run.c.name).join(run, run.c.id == alert.c.run_id)
 
+PLACE = ("found_ms", "run_id", "alert_id")  # where an alert stands in the list
+
 
 def listed(
     connection: sa.Connection,
     *,
     uid: str | None = None,
     project: str | None = None,
+    kind: str | None = None,
     on: bool = False,
+    after: tuple[int, ...] | None = None,
     most: int = 100,
 ) -> list[dict[str, Any]]:
-    """Alerts, the latest first, each with its run and where it was sent."""
+    """Alerts, the latest first, each with its run and where it was sent; those that come ``after`` a place."""
     chosen = TOLD.order_by(alert.c.found_ms.desc(), alert.c.run_id.desc(), alert.c.alert_id.desc()).limit(most)
     if uid is not None:
         chosen = chosen.where(run.c.uid == uid)
     if project is not None:
         chosen = chosen.where(run.c.project == project)
+    if kind is not None:
+        chosen = chosen.where(alert.c.kind == kind)
     if on:
         chosen = chosen.where(alert.c.ended_ms.is_(None))
+    if after is not None:
+        bounds = [sa.literal(value, sa.BigInteger) for value in after]
+        chosen = chosen.where(sa.tuple_(*(alert.c[name] for name in PLACE)) < sa.tuple_(*bounds))
     rows = [dict(row) for row in connection.execute(chosen).mappings()]
     posts: dict[tuple[int, int], list[dict[str, Any]]] = {(row["run_id"], row["alert_id"]): [] for row in rows}
     columns = (alert_post.c.run_id, alert_post.c.alert_id, alert_post.c.host, alert_post.c.state, alert_post.c.says)

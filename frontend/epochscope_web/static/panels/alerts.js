@@ -2,16 +2,12 @@
 
 /** @import {Alert, Loop, Run} from "../types.d.ts" */
 import * as api from "../api.js";
+import { alertItem } from "./alert-item.js";
 import { fill, h, say } from "./element.js";
-import { count, moments, when } from "./words.js";
+import { count } from "./words.js";
 
 const SHOWN = 5; // alerts listed before one asks for more
 const RETRY_MS = 8000;
-
-/** @type {Record<Alert["kind"], string>} */
-const SIGNS = { change: "▼", drop: "▼", below: "▁", nan: "≠", stalled: "◐", lost: "✕" };
-/** @type {Record<Alert["sent"][number]["state"], string>} */
-const SENT = { waiting: "to be sent to", sending: "being sent to", sent: "sent to", failed: "not sent to", unanswered: "perhaps not received by" };
 
 /** @param {Loop} loop */
 export function alerts(loop) {
@@ -58,16 +54,8 @@ export function alerts(loop) {
         ...(index >= 0 ? { focus: [index] } : {}),
         ...(of && (run?.outputs.length ?? 0) > 1 ? { output: of.name } : {}),
       });
-    const state = one.on ? "still on" : `over${one.back === null ? "" : ` at step ${count(one.back)}`}${one.ended_ms === null ? "" : `, ${when(one.ended_ms)}`}`;
-    const sent = one.sent.map((post) => h("span", { title: post.says }, `; ${SENT[post.state]} ${post.to}`));
     const text = h("span", {}, one.says);
-    return h(
-      "li",
-      { class: one.on ? "on" : "over" },
-      h("i", { "aria-hidden": "true" }, SIGNS[one.kind]),
-      steps || index >= 0 ? h("button", { type: "button", class: "bare", title: steps ? `Look at steps ${count(steps.from)}–${count(steps.to - 1)}` : "Look at this class", onclick: go }, text) : text,
-      h("p", { class: "note" }, h("time", { datetime: new Date(one.found_ms).toISOString(), title: moments(one.found_ms) }, `found ${when(one.found_ms)}`), `; ${state}`, ...sent),
-    );
+    return alertItem(one, steps || index >= 0 ? h("button", { type: "button", class: "bare", title: steps ? `Look at steps ${count(steps.from)}–${count(steps.to - 1)}` : "Look at this class", onclick: go }, text) : text);
   }
 
   async function load() {

@@ -7,7 +7,7 @@ import { popover } from "./controls.js";
 import { fill, h } from "./element.js";
 import { progress } from "./header.js";
 import { spark } from "./spark.js";
-import { count, duration, left, measure, moments, points, when } from "./words.js";
+import { count, duration, left, measure, moments, plain, points, when } from "./words.js";
 
 /**
  * One column. `sort`: what the service sorts by, "": nothing; `value`: the number whose mean a group shows.
@@ -44,8 +44,8 @@ export function columns(view, runs) {
 
 /** @param {string} id @param {ListedRun[]} runs @returns {Column | null} */
 function column(id, runs) {
-  const plain = PLAIN.find((one) => one.id === id);
-  if (plain) return plain;
+  const usual = PLAIN.find((one) => one.id === id);
+  if (usual) return usual;
   const [name, keys] = Object.hasOwn(VALUES, id) ? /** @type {[string, string[]]} */ (VALUES[id]) : ["", []];
   if (keys.length) {
     const value = (/** @type {ListedRun} */ run) => keys.map((key) => run.summary[key]).find((one) => one !== undefined && one !== null);
@@ -55,21 +55,14 @@ function column(id, runs) {
   const [, kind, key] = /^(params|summary)\.(.+)$/s.exec(id) ?? [];
   if (!kind || !key) return null;
   const value = (/** @type {ListedRun} */ run) => (kind === "params" ? run.params : run.summary)[key];
-  return { id, name: key, kind: runs.some((run) => typeof value(run) === "string" && kind === "params") ? "free" : "n free", sort: field(kind, key), title: kind === "params" ? `Param ${key}` : `Last value of ${key}`, show: (run) => [shown(value(run))], value };
+  return { id, name: key, kind: runs.some((run) => typeof value(run) === "string" && kind === "params") ? "free" : "n free", sort: field(kind, key), title: kind === "params" ? `Param ${key}` : `Last value of ${key}`, show: (run) => [plain(value(run))], value };
 }
 
 /** A param or a last value, as the service is asked for it. @param {string} kind @param {string} name */
 export const field = (kind, name) => `${kind}.${/[=!<>"]/.test(name) ? `"${name.replace(/["\\]/g, "\\$&")}"` : name}`;
 
-/** @param {unknown} value */
-function shown(value) {
-  if (value === undefined || value === null) return "–";
-  if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6)));
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
-}
-
 /** What a group is called: the value of its param. @param {ListedRun} run @param {string} param */
-export const groupOf = (run, param) => shown(run.params[param]);
+export const groupOf = (run, param) => plain(run.params[param]);
 
 /** @param {ListedRun} run @returns {Glance | null} */
 const glance = (run) => (run.glance && "split" in run.glance ? /** @type {Glance} */ (run.glance) : null);

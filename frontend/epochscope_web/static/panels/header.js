@@ -42,21 +42,18 @@ export function runHeader(loop, changed) {
   const reason = h("p", { class: "reason", role: "status" });
   const capture = h("p", { class: "note" });
   const noticed = notices();
-  const params = h("details", { class: "params" }, h("summary", {}, "Parameters"), h("dl"));
+  const about = h("a", { class: "about", title: "Parameters, model, code, machine, delivery (i)" }, "About");
   const amend = amending(loop, changed);
   const element = h(
     "header",
     { class: "run-head" },
-    h("div", { class: "names" }, project, title, status, amend.element),
+    h("div", { class: "names" }, project, title, status, about, amend.element),
     facts,
-    params,
     reason,
     noticed.element,
     capture,
     bar,
   );
-  let known = "";
-
   /** @param {Run} run */
   function set(run) {
     amend.set(run);
@@ -81,23 +78,9 @@ export function runHeader(loop, changed) {
     // The one line matters where something of the model could not be captured, or where there is no matrix at all.
     capture.hidden = !run.capture || (run.outputs.length > 0 && /^(all|everything)\b/i.test(run.capture));
     say(capture, `Captured: ${run.capture}`);
-    const told = JSON.stringify([run.params, run.tags, run.notes, run.capture]);
-    params.hidden = told === '[{},[],"",""]';
-    if (told === known) return;
-    known = told;
-    const rows = Object.entries(run.params).map(([name, value]) => [name, typeof value === "number" ? measureParam(value) : String(value)]);
-    if (run.tags.length) rows.push(["tags", run.tags.join(", ")]);
-    if (run.notes) rows.push(["notes", run.notes]);
-    if (run.capture) rows.push(["captured", run.capture]);
-    rows.push(["run", run.id]);
-    fill(/** @type {Element} */ (params.lastElementChild), ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+    about.setAttribute("href", loop.href({ ...loop.view(), page: "about" }));
   }
   return { element, set };
-}
-
-/** @param {number} value */
-function measureParam(value) {
-  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6)));
 }
 
 /** @param {string} name @param {string} value @param {string | number | null} [more] @param {string} [title] */

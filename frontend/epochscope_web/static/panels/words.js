@@ -27,6 +27,21 @@ export function measure(value) {
   return size >= 0.001 && size < 100 ? fine.format(value) : rough.format(value);
 }
 
+/** A param or setting as it was given. @param {unknown} value */
+export function plain(value) {
+  if (value === undefined || value === null) return "–";
+  if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6)));
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
+
+/** @param {number} bytes */
+export function size(bytes) {
+  const power = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), UNITS.length - 1);
+  return new Intl.NumberFormat(undefined, { style: "unit", unit: UNITS[power] ?? "byte", unitDisplay: power ? "short" : "long", maximumSignificantDigits: 3 }).format(bytes / 1000 ** power);
+}
+
 /** @param {number} ms since 1970 */
 export function when(ms) {
   const date = new Date(ms);
