@@ -6,6 +6,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from epochscope import wire
 from epochscope_server.analysis import compare, rates
 from stage import Service, Training, counted
 
@@ -49,3 +50,37 @@ def test_runs_with_other_classes_are_not_subtracted(service: Service) -> None:
 @pytest.mark.parametrize(("runs", "status"), [("", 422), ("one", 422), ("a,b,c", 422), ("nosuch01,nosuch02", 404)])
 def test_a_difference_is_of_two_known_runs(service: Service, runs: str, status: int) -> None:
     assert service.ask("/compare", params={"runs": runs}).status_code == status
+
+
+def test_two_windows_of_one_run_are_compared_as_two_runs_are(service: Service) -> None:
+    training = Training(service)
+    right, wrong = np.zeros(40, np.int64), np.ones(40, np.int64)
+    training.send(
+        confusion=[counted([(right, right)] * 2 + [(right, wrong)] * 2)],
+        spans=[wire.Span("train", 1, 1, 3), wire.Span("train", 2, 3, 5)],
+    )
+    by_epoch = service.get("/compare", runs=training.run, split="train", epoch=1, second_epoch=2)
+    by_step = service.get(
+        "/compare", runs=training.run, split="train", **{"from": 1, "to": 3, "second_from": 3, "second_to": 5}
+    )
+    for found in (by_epoch, by_step):
+        assert [(one["id"], one["from"], one["to"]) for one in found["runs"]] == [
+            (training.run, 1, 3), (training.run, 3, 5),
+        ]  # fmt: skip
+        assert found["difference"][0][:2] == [-1.0, 1.0]
+        assert found["classes"][0]["recall"]["difference"]["value"] == -1.0
+        assert found["classes"][0]["recall"]["real"]
+    figure = service.get("/figures/deltas", runs=training.run, split="train", epoch=1, second_epoch=2, metric="recall")
+    assert figure["layout"]["meta"]["names"] == ["epoch 1", "epoch 2"]
+    table = service.ask(
+        "/tables/deltas", params={"runs": training.run, "split": "train", "epoch": 1, "second_epoch": 2}
+    )
+    assert table.text.splitlines()[0] == "split,class,metric,epoch 1,epoch 2,difference,low,high,p,q,real"
+
+
+def test_one_run_without_a_second_window_is_no_comparison(service: Service) -> None:
+    training = Training(service)
+    training.send(confusion=[counted([([0], [0])])])
+    answer = service.ask("/compare", params={"runs": training.run, "split": "train"})
+    assert answer.status_code == 422
+    assert "two windows of one" in answer.json()["error"]["message"]

@@ -52,7 +52,26 @@ class AskedCurves(Asked):
     width: Width = None
 
 
+@dataclass(frozen=True)
+class AskedPair(AskedOfRuns):
+    """The window of the first matrix, and that of the second where it is another one."""
+
+    second_from: Annotated[int | None, Query(description="first step of the second's window")] = None
+    second_to: Annotated[int | None, Query(description="the second's window ends before this step")] = None
+    second_epoch: Annotated[int | None, Query(ge=1, description="the second's window is this epoch")] = None
+
+    @property
+    def second(self) -> AskedMatrix | None:
+        """The second window; None where it is that of the first."""
+        if self.second_from is None and self.second_to is None and self.second_epoch is None:
+            return None
+        return AskedMatrix(
+            self.split, self.second_from, self.second_to, self.output, self.label, epoch=self.second_epoch
+        )
+
+
 InWindow = Annotated[Asked, Depends()]
 InMatrix = Annotated[AskedMatrix, Depends()]
 InMatrices = Annotated[AskedOfRuns, Depends()]
+InPair = Annotated[AskedPair, Depends()]
 InCurves = Annotated[AskedCurves, Depends()]

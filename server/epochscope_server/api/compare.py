@@ -15,14 +15,20 @@ from epochscope_server.analysis.confusion import Confusion
 from epochscope_server.analysis.rates import Rate
 from epochscope_server.api import confusion
 from epochscope_server.api.answer import ERRORS, Json
-from epochscope_server.api.asked import AskedMatrix, InMatrices
+from epochscope_server.api.asked import AskedPair, InPair
 from epochscope_server.api.rooms import InRooms, Rooms
 from epochscope_server.errors import InvalidError
 
 router = APIRouter(tags=["compare"], responses=ERRORS)
 
 MAX_RUNS = 8
-TwoRuns = Annotated[str, Query(description="ids of two runs, with a comma between", max_length=300)]
+TwoRuns = Annotated[
+    str,
+    Query(
+        description="ids of two runs, with a comma between; or one, whose window is compared with the second window",
+        max_length=300,
+    ),
+]
 
 
 MOST_CELLS = 200  # of the cells that differ, the largest
@@ -92,12 +98,10 @@ class CompareAnswer(BaseModel):
 def get_compare(
     runs: TwoRuns,
     rooms: InRooms,
-    asked: InMatrices,
+    asked: InPair,
 ) -> Json:
-    """The second run minus the first, over the same window or epoch of both; what is real, and what may be chance."""
-    uids = several(runs)
-    if len(uids) != 2:
-        raise InvalidError("two_runs_needed", "A difference is of two runs; name two ids with a comma between", "runs")
+    """The second run minus the first, over the same window of both or one of each; what is real, what may be chance."""
+    uids = two(runs, asked)
     first, second = pair(rooms, uids, asked)
     differences = {name: told(scores(first.counts, name), scores(second.counts, name)) for name in METRICS}
     cells = compare.cells(first.counts, second.counts)
@@ -144,16 +148,50 @@ def several(runs: str) -> list[str]:
     return uids
 
 
-def pair(rooms: Rooms, uids: list[str], asked: AskedMatrix) -> tuple[Confusion, Confusion]:
-    """The matrices of two runs over the same window.
+def two(runs: str, asked: AskedPair) -> list[str]:
+    """The ids of what is compared: two runs, or one run twice where a second window is asked for.
+
+    Raises:
+        InvalidError: more or fewer.
+    """
+    uids = several(runs)
+    if len(uids) == 1 and asked.second is not None:
+        return uids * 2
+    if len(uids) != 2:
+        raise InvalidError(
+            "two_runs_needed",
+            "A difference is of two runs, or of two windows of one; name two ids with a comma between, "
+            "or one and a second window",
+            "runs",
+        )
+    return uids
+
+
+def pair(rooms: Rooms, uids: list[str], asked: AskedPair) -> tuple[Confusion, Confusion]:
+    """The matrices of two runs, or of two windows of one.
 
     Raises:
         InvalidError: their classes are not the same, so there is nothing to subtract.
     """
-    first, second = (confusion.read(rooms, uid, asked) for uid in uids)
+    first = confusion.read(rooms, uids[0], asked)
+    second = confusion.read(rooms, uids[1], asked.second or asked)
     if first.class_names != second.class_names:
         raise InvalidError("other_classes", "The two runs do not have the same classes in the same order", "runs")
     return first, second
+
+
+def sides(names: list[str], first: Confusion, second: Confusion) -> tuple[str, str]:
+    """What the two are called: by their runs; by their windows where the runs are one."""
+    a, b = names
+    if (first.start, first.stop) == (second.start, second.stop):
+        return a, b
+    if a == b:
+        return _window(first), _window(second)
+    return f"{a}, {_window(first)}", f"{b}, {_window(second)}"
+
+
+def _window(one: Confusion) -> str:
+    return f"epoch {one.epoch}" if one.epoch is not None else f"steps {one.start:,}–{one.stop - 1:,}"
 
 
 def _averages(first: Confusion, second: Confusion) -> dict[str, Any]:

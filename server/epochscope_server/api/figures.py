@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from epochscope_server.analysis.order import ordered
 from epochscope_server.api import cell, classes, compare, confused, confusion
 from epochscope_server.api.answer import ERRORS, Json
-from epochscope_server.api.asked import InCurves, InMatrices, InMatrix
+from epochscope_server.api.asked import InCurves, InMatrix
 from epochscope_server.api.cell import ClassName
 from epochscope_server.api.fresh import FreshFigure
 from epochscope_server.api.rooms import (
@@ -22,7 +22,6 @@ from epochscope_server.api.rooms import (
 from epochscope_server.errors import InvalidError
 from epochscope_server.figures.cell import cell_figure
 from epochscope_server.figures.classes import classes_figure, classes_overlay_figure
-from epochscope_server.figures.compare import compare_figure
 from epochscope_server.figures.confusion import LARGEST, confused_figure, confusion_figure
 from epochscope_server.store import runs as stored_runs
 
@@ -126,24 +125,6 @@ def cell_route(
     cells = [(true, predicted)] if true == predicted else [(true, predicted), (predicted, true)]
     curves = cell.read(rooms, run, cells, asked)
     return Json(cell_figure(curves, theme=theme), headers=fresh)
-
-
-@router.get("/compare", response_model=Figure)
-def compare_route(
-    rooms: InRooms,
-    fresh: FreshFigure,
-    runs: compare.TwoRuns,
-    asked: InMatrices,
-    normalise: Normalise = "true",
-    theme: Theme = "light",
-) -> Json:
-    """The matrix of the second run minus that of the first."""
-    uids = compare.several(runs)
-    if len(uids) != 2:
-        raise InvalidError("two_runs_needed", "A difference is of two runs; name two ids with a comma between", "runs")
-    first, second = compare.pair(rooms, uids, asked)
-    name_a, name_b = names_of(rooms, uids)
-    return Json(compare_figure((name_a, first), (name_b, second), normalise=normalise, theme=theme), headers=fresh)
 
 
 def chosen_runs(run: str | None, runs: str | None) -> list[str]:

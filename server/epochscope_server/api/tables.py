@@ -12,18 +12,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from epochscope_server.analysis.compare import METRICS, scores
+from epochscope_server.analysis.compare import METRICS
 from epochscope_server.analysis.curves import ClassCurves
-from epochscope_server.api import cell, classes, compare, confused, confusion, stability
+from epochscope_server.api import cell, classes, confused, confusion, stability
 from epochscope_server.api.answer import ERRORS
-from epochscope_server.api.asked import InCurves, InMatrices, InMatrix, InWindow
+from epochscope_server.api.asked import InCurves, InMatrix, InWindow
 from epochscope_server.api.cell import ClassName
 from epochscope_server.api.figures import OneRun, Runs, chosen_runs, names_of
 from epochscope_server.api.fresh import FreshFigure
 from epochscope_server.api.rooms import InRooms
 from epochscope_server.api.sheet import Csv, Row
 from epochscope_server.api.stability_answer import answered
-from epochscope_server.errors import InvalidError
 from epochscope_server.figures.confusion import listed
 
 router = APIRouter(prefix="/tables", tags=["tables"], responses=ERRORS)
@@ -152,31 +151,6 @@ def changes_table(
         for change in one["changes"]
     )  # fmt: skip
     return Csv(f"{name} changes {asked.split}", header, rows, fresh)
-
-
-@router.get("/compare", response_class=Csv)
-def compare_table(
-    rooms: InRooms,
-    fresh: FreshFigure,
-    runs: compare.TwoRuns,
-    asked: InMatrices,
-) -> Csv:
-    """Each class's recall, precision and F1 in two runs, and their difference, second minus first."""
-    uids = compare.several(runs)
-    if len(uids) != 2:
-        raise InvalidError("two_runs_needed", "A difference is of two runs; name two ids with a comma between", "runs")
-    first, second = compare.pair(rooms, uids, asked)
-    differences = {name: compare.told(scores(first.counts, name), scores(second.counts, name)) for name in METRICS}
-    header = ["split", "class", "metric", *names_of(rooms, uids), "difference", "low", "high", "p", "q", "real"]
-    rows = (
-        [
-            asked.split, class_name, metric, one["first"]["value"], one["second"]["value"],
-            *(one["difference"][part] for part in RATE), one["p"], one["q"], one["real"],
-        ]
-        for metric, listed in differences.items()
-        for class_name, one in zip(first.class_names, listed, strict=True)
-    )  # fmt: skip
-    return Csv(f"compared {asked.split}", header, rows, fresh)
 
 
 def _of_classes(name: str, curves: ClassCurves) -> Iterator[Row]:
