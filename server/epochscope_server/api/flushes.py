@@ -50,7 +50,7 @@ class Acknowledged(BaseModel):
 )
 async def take(run: RunId, stream: Annotated[str, Path(max_length=32)], request: Request, rooms: InRooms) -> Json:
     """Store one flush (a msgpack map, see `epochscope.wire.Flush`). Posting it again changes nothing."""
-    return await _take(rooms, run, stream, request.headers, request.receive)
+    return Json({"acked": await _take(rooms, run, stream, request.headers, request.receive)})
 
 
 class FlushDoor:
@@ -69,16 +69,24 @@ class FlushDoor:
         if known is None:
             await self._app(scope, receive, send)
             return
+        answer: Response
         try:
-            answer: Response = await _take(self._rooms, known[1], known[2], Headers(scope=scope), receive)
+            acked = await _take(self._rooms, known[1], known[2], Headers(scope=scope), receive)
         except asyncio.CancelledError:  # the service stops and has waited long enough for the rest of this flush
             answer = refused(BusyError("stopping", "The service is being stopped; try again", 2))
         except Exception as error:
             answer = refused(error)
+        else:
+            content = b'{"acked":%d}' % acked
+            headers = [(b"content-length", b"%d" % len(content)), (b"content-type", b"application/json")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": content})
+            return
         await answer(scope, receive, send)
 
 
-async def _take(rooms: Rooms, run: str, stream: str, headers: Headers, receive: Receive) -> Json:
+async def _take(rooms: Rooms, run: str, stream: str, headers: Headers, receive: Receive) -> int:
+    """Store a flush; gives the highest seq of its stream that is stored."""
     body = await _body(headers, receive)
     try:
         posted = wire.decode(body)
@@ -91,7 +99,7 @@ async def _take(rooms: Rooms, run: str, stream: str, headers: Headers, receive: 
         rooms.pulse.tell(stored.change)
         rooms.sealer.heard(stored.run_id, len(body), posted.end is not None)
         rooms.alerter.wake()
-    return Json({"acked": stored.acked})
+    return stored.acked
 
 
 async def _body(headers: Headers, receive: Receive) -> bytes:

@@ -1,8 +1,9 @@
 """The thread that seals: it packs what has been acknowledged into what is read quickly, a step of one run at a time.
 
 It is never in the way of a flush: a step is computed outside of any transaction, and what it writes is one short job of
-the writer. It may be stopped or killed at any point. A run that makes trouble is left alone for a while; the others
-go on, and its flushes are read as they came.
+the writer. While flushes come so fast that both want the same processor, it takes a third of one. It may be stopped or
+killed at any point. A run that makes trouble is left alone for a while; the others go on, and its flushes are read as
+they came.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from epochscope_server.store.writer import Writer
 QUIET_S = 15.0  # a flush waits for others at most so long
 LOOK_S = 60.0  # between looks for runs that nobody seals: those of a service that went away, say
 TROUBLE_S = (5.0, 600.0)  # pauses after an error, doubled each time up to the second
+FAST = 8  # flushes that come during a step: more than that, and it rests
+REST = 2  # times what the step took of a processor
+BEHIND = 1024  # flushes of one run that wait, from which on it does not rest
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +46,8 @@ class Sealer:
         self._writer = writer
         self._waiting: dict[int, _Due] = {}  # by run; the one that was sealed longest ago first
         self._bell = threading.Condition()
-        self._closed = False
+        self._closed, self._closing = False, threading.Event()
+        self._heard = 0  # flushes
         self._look_at = 0.0
         self._thread = threading.Thread(target=self._work, name="epochscope-sealer", daemon=True)
         self._thread.start()
@@ -55,6 +60,7 @@ class Sealer:
             due = self._waiting.setdefault(run_id, _Due(now + QUIET_S))
             due.flushes += 1
             due.size += size
+            self._heard += 1
             enough = ended or due.flushes >= sealing.MOST_FLUSHES or due.size >= sealing.MOST_BYTES
             if enough and not due.pause:
                 due.at = min(due.at, now)
@@ -81,6 +87,7 @@ class Sealer:
         with self._bell:
             self._closed = True
             self._bell.notify()
+        self._closing.set()
         self._thread.join()
 
     def _work(self) -> None:
@@ -95,7 +102,7 @@ class Sealer:
             if run_id is None:
                 self._look()
             else:
-                self._seal(run_id)
+                self._seal_gently(run_id)
 
     def _next(self) -> int | None:
         """A run that is due, taken out of those that wait."""
@@ -119,6 +126,13 @@ class Sealer:
         with self._bell:
             for run_id in found:
                 self._waiting.setdefault(run_id, _Due(time.monotonic() + (0.0 if first else QUIET_S)))
+
+    def _seal_gently(self, run_id: int) -> None:
+        """One step of a run, and a rest if flushes come fast."""
+        heard, behind, began = self._heard, self._waiting[run_id].flushes > BEHIND, time.thread_time()
+        self._seal(run_id)
+        if self._heard - heard > FAST and not behind:
+            self._closing.wait(REST * (time.thread_time() - began))
 
     def _seal(self, run_id: int) -> None:
         """One step of a run."""
@@ -145,6 +159,7 @@ class Sealer:
             with self._bell:
                 since = self._waiting.pop(run_id, None)
                 again = _Due(time.monotonic() + pause, pause=pause)
+                again.flushes = max(due.flushes - sealing.MOST_FLUSHES, 0)
                 if since is not None:
-                    again.flushes, again.size = since.flushes, since.size
+                    again.flushes, again.size = again.flushes + since.flushes, since.size
                 self._waiting[run_id] = again

@@ -16,7 +16,6 @@ import sqlalchemy as sa
 from epochscope import wire
 
 from epochscope_server.analysis.confusion import Cells
-from epochscope_server.analysis.rates import Numbers, Whole
 from epochscope_server.store import chunks, sealing_counts, sealing_series, tail
 from epochscope_server.store.blobs import MOST_RANGES, chosen
 from epochscope_server.store.chunks import Line
@@ -173,7 +172,7 @@ def _read_counts(
 
 def _read_series(connection: sa.Connection, step: Step, opened: list[tuple[tail.Waiting, wire.Flush]]) -> None:
     numbers: dict[chunks.Name, int] = {}
-    told: dict[Line, list[tuple[Whole, Numbers]]] = {}
+    told: dict[Line, tuple[list[bytes], list[bytes]]] = {}  # steps and values of one line after another
     final = False
     for waiting, posted in opened:
         final = posted.end is not None
@@ -182,14 +181,17 @@ def _read_series(connection: sa.Connection, step: Step, opened: list[tuple[tail.
                 continue
             numbers = numbers or chunks.numbers(connection, step.run_id)
             line = numbers[columns.split, columns.by, columns.key], tail.attempt_of(waiting, columns.split, columns.by)
-            told.setdefault(line, []).append(columns.arrays())
+            if line not in told:
+                told[line] = [], []
+            told[line][0].append(columns.steps)
+            told[line][1].append(columns.values)
     if not told:
         return
     latest = chunks.latest(connection, step.run_id, told)
-    for line, parts in told.items():
+    for line, (steps, values) in told.items():
         growth = sealing_series.Growth(
-            np.concatenate([steps for steps, _ in parts]),
-            np.concatenate([values for _, values in parts]),
+            np.frombuffer(b"".join(steps), wire.STEP_DTYPE),
+            np.frombuffer(b"".join(values), wire.VALUE_DTYPE),
             latest.get(line, []),
             final,
         )
