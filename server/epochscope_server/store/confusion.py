@@ -16,8 +16,9 @@ from epochscope_server.analysis.rates import Whole
 from epochscope_server.store import attempts, pyramid, tail
 from epochscope_server.store.blobs import Range, Shelf
 from epochscope_server.store.cache import Blocks
-from epochscope_server.store.formats import leaf, node, total
+from epochscope_server.store.formats import node, total
 from epochscope_server.store.formats.counts import Columns, Counts, summed
+from epochscope_server.store.pyramid import Cover
 from epochscope_server.store.schema import count_node, counts
 from epochscope_server.store.windows import Runs
 
@@ -112,8 +113,20 @@ class _Part:
     pyramid: Pyramid
     start: int
     stop: int
-    ranges: list[Range]
+    cover: Cover
     shelf: Shelf[Columns | bytes]
+
+    def opened(self, ranges: list[Range]) -> tuple[list[Columns], list[tuple[int, bytes]]]:
+        """Nodes, and leaves with their first steps."""
+        nodes: list[Columns] = []
+        leaves: list[tuple[int, bytes]] = []
+        for level, idx in self.shelf.places(ranges):
+            found = self.shelf.at(level, idx)
+            if isinstance(found, Columns):
+                nodes.append(found)
+            elif found is not None:
+                leaves.append((idx * pyramid.LEAF, found))
+        return nodes, leaves
 
 
 @dataclass(frozen=True)
@@ -130,8 +143,8 @@ class Window:
         classes = self.source.classes
         found: Whole | None = None
         for part in self.parts:
-            nodes, leaves = _opened(part)
-            summed_up = total.dense(part.pyramid.classes, nodes, leaves, part.start, part.stop)
+            added, taken = part.opened(part.cover.added), part.opened(part.cover.taken)
+            summed_up = total.dense(part.pyramid.classes, *added, part.start, part.stop, *taken)
             if found is None and len(summed_up) == classes:  # nearly always: a matrix of 1,000 classes is 8 MB
                 found = summed_up
                 continue
@@ -149,13 +162,8 @@ class Window:
         waiting = self.source.waiting(self.start, self.stop)
         parts = [node.of_cells(waiting, classes)]
         for part in self.parts:
-            nodes, leaves = _opened(part)
-            one = summed(
-                [
-                    *(opened.counts() for opened in nodes),
-                    *(leaf.totals(data, first, part.start, part.stop) for first, data in leaves),
-                ]
-            )
+            added, taken = part.opened(part.cover.added), part.opened(part.cover.taken)
+            one = total.sparse(*added, part.start, part.stop, *taken)
             true, predicted = np.divmod(one.cell, part.pyramid.classes)
             parts.append(Counts(true * classes + predicted, one.count))
         return summed(parts)
@@ -180,10 +188,10 @@ def fetch(
         for one in found.pyramids:
             if one.attempt == piece.attempt and first < min(end, one.sealed_to):
                 last = min(end, one.sealed_to)
-                ranges = pyramid.cover(first, last, one.sealed_to)
+                cover = pyramid.cover(first, last, one.sealed_to)
                 shelf = shelf_of(blocks, found.run, one.counts_id)
-                shelf.fetch(connection, ranges)
-                parts.append(_Part(one, first, last, ranges, shelf))
+                shelf.fetch(connection, cover.added + cover.taken)
+                parts.append(_Part(one, first, last, cover, shelf))
     return Window(found, start, stop, parts)
 
 
@@ -197,15 +205,3 @@ def _unpacked(level: int, data: bytes) -> tuple[Columns | bytes, int]:
         return data, len(data)
     columns = node.open_columns(data)
     return columns, columns.low.nbytes + (0 if columns.cell is None else columns.cell.nbytes)
-
-
-def _opened(part: _Part) -> tuple[list[Columns], list[tuple[int, bytes]]]:
-    nodes: list[Columns] = []
-    leaves: list[tuple[int, bytes]] = []
-    for level, idx in part.shelf.places(part.ranges):
-        found = part.shelf.at(level, idx)
-        if isinstance(found, Columns):
-            nodes.append(found)
-        elif found is not None:
-            leaves.append((idx * pyramid.LEAF, found))
-    return nodes, leaves

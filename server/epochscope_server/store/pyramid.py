@@ -6,6 +6,9 @@ leaf is level 0. So gaps between steps are legal, and where a piece lies never d
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
 LEAF = 64  # steps
 FAN = 8
 TOP = 14  # 64 * 8^14 = 2^48 steps
@@ -18,30 +21,69 @@ def width(level: int) -> int:
     return LEAF << 3 * level
 
 
-def cover(start: int, stop: int, complete_to: int) -> list[tuple[int, int, int]]:
-    """What to add up for steps ``[start, stop)``: ranges (level, lo, hi) of pieces lo to hi - 1, in order of steps.
+@dataclass(frozen=True)
+class Cover:
+    """What to add up for steps ``[start, stop)``, and what of it to take away again: ranges (level, lo, hi) of pieces
+    lo to hi - 1.
 
-    Above level 0 a piece lies inside the window and is complete (ends at or before ``complete_to``, to which steps are
-    sealed). Leaves fill the rest; the first and the last may reach past the window.
+    Pieces above level 0 count whole. Of leaves that are added the steps inside the window count, of those that are
+    taken away the steps outside.
     """
+
+    added: list[tuple[int, int, int]]
+    taken: list[tuple[int, int, int]]
+
+
+def cover(start: int, stop: int, complete_to: int) -> Cover:
+    """The pieces of ``[start, stop)``: of a level above the leaves at most some four on either side.
+
+    A node is there once it is complete (ends at or before ``complete_to``, to which steps are sealed). Where more than
+    half of one lies inside the window, the whole of it less the rest is fewer pieces.
+    """
+    found = Cover([], [])
     if start >= stop:
-        return []
-    lo, hi = -(-start // LEAF), min(stop, complete_to) // LEAF  # whole leaves that nodes may stand for
-    head: list[tuple[int, int, int]] = []
-    tail: list[tuple[int, int, int]] = []
-    if lo >= hi:
-        return [(0, start // LEAF, -(-stop // LEAF))]
-    head_leaf, tail_leaf = start // LEAF, -(-stop // LEAF)
+        return found
+    first, last = start // LEAF, -(-stop // LEAF)  # the outermost leaves may reach past the window
+    lo, hi = -(-start // LEAF), min(stop, complete_to) // LEAF  # whole ones
     level = 0
-    while level < TOP:
-        up, down = -(-lo // FAN), hi // FAN
-        if up >= down:
+    while level < TOP and lo < hi:
+        begins = [
+            _End(up, first, up * FAN, True) if up * FAN >= lo else _End(up, up * FAN, lo, False)
+            for up in (-(-lo // FAN), first // FAN)
+        ]
+        ends = [
+            _End(down, down * FAN, last, True) if down * FAN <= hi else _End(down, hi, down * FAN, False)
+            for down in (hi // FAN, -(-last // FAN))
+            if down * width(level + 1) <= complete_to
+        ]
+        ways = [(begin, end) for begin in begins for end in ends if begin.above < end.above]
+        best = min(ways, key=_pieces, default=None)
+        if best is None or _pieces(best) >= last - first:
             break
-        head.append((level, head_leaf if level == 0 else lo, up * FAN))
-        tail.append((level, down * FAN, tail_leaf if level == 0 else hi))
-        lo, hi, level = up, down, level + 1
-    middle = (level, lo, hi) if level else (0, head_leaf, tail_leaf)
-    return [piece for piece in (*head, middle, *reversed(tail)) if piece[1] < piece[2]]
+        for one in best:
+            if one.lo < one.hi:
+                (found.added if one.added else found.taken).append((level, one.lo, one.hi))
+        first = lo = best[0].above
+        last = hi = best[1].above
+        level += 1
+    found.added.append((level, first, last))
+    return found
+
+
+class _End(NamedTuple):
+    """How an end of a window is met on a level: from node ``above`` on, or up to it, with pieces lo to hi - 1 added
+    to that or taken away from it.
+    """
+
+    above: int
+    lo: int
+    hi: int
+    added: bool
+
+
+def _pieces(way: tuple[_End, _End]) -> int:
+    begin, end = way
+    return begin.hi - begin.lo + end.hi - end.lo + end.above - begin.above
 
 
 def ancestors(leaf: int, complete_to: int) -> list[tuple[int, int]]:

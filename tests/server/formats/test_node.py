@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,9 +101,13 @@ def test_any_window_of_a_pyramid_equals_a_plain_sum(data: st.DataObject, classes
     every = [entry for part in told for entry in part]
     stop, sealed_to = start + length, data.draw(st.integers(1, 9000))
     whole = cells(every)
-    nodes, leaves = [], []
-    for level, lo, hi in pyramid.cover(start, stop, sealed_to):
-        for idx in range(lo, hi):
+    cover = pyramid.cover(start, stop, sealed_to)
+    pieces: list[tuple[list[Any], list[Any]]] = []
+    for ranges in (cover.added, cover.taken):
+        nodes: list[Any] = []
+        leaves: list[Any] = []
+        pieces.append((nodes, leaves))
+        for level, idx in [(level, idx) for level, lo, hi in ranges for idx in range(lo, hi)]:
             inside = whole.step // pyramid.width(level) == idx
             piece = cells(entry for entry, chosen in zip(every, inside.tolist(), strict=True) if chosen)
             if level:
@@ -111,11 +116,28 @@ def test_any_window_of_a_pyramid_equals_a_plain_sum(data: st.DataObject, classes
             else:
                 blob = leaf.encode(piece, idx * 64, classes)
                 leaves.append((idx * 64, blob if data.draw(st.booleans()) else leaf.open_leaf(blob)))
+    added, taken = pieces
     want = [[0] * classes for _ in range(classes)]
     for step, true, predicted, count in every:
         if start <= step < stop:
             want[true][predicted] += count
-    assert total.dense(classes, nodes, leaves, start, stop).tolist() == want
+    assert total.dense(classes, *added, start, stop, *taken).tolist() == want
+    both = [
+        (
+            [node.open_columns(one) if isinstance(one, bytes) else one for one in nodes],
+            [(at, one) for at, one in leaves if isinstance(one, bytes)],
+        )
+        for nodes, leaves in pieces
+    ]
+    if all(len(few) == len(leaves) for (_, few), (_, leaves) in zip(both, pieces, strict=True)):
+        found = total.sparse(*both[0], start, stop, *both[1])
+        assert (found.count > 0).all()
+        assert dict(zip(found.cell.tolist(), found.count.tolist(), strict=True)) == {
+            true * classes + predicted: count
+            for true, line in enumerate(want)
+            for predicted, count in enumerate(line)
+            if count
+        }
 
 
 def test_many_nodes_of_small_numbers_never_run_over() -> None:

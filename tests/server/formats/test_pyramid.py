@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from epochscope_server.store import pyramid
+from epochscope_server.store.pyramid import Cover
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,41 +14,47 @@ STEP = st.one_of(st.integers(0, 5000), st.integers(0, 2**53))
 
 
 @given(STEP, st.one_of(st.integers(0, 9000), st.integers(0, 2**50)), STEP)
-def test_pieces_hold_each_step_of_a_window_once(start: int, length: int, complete_to: int) -> None:
+def test_pieces_hold_each_step_of_a_window_once_and_none_outside(start: int, length: int, complete_to: int) -> None:
     stop = start + length
-    at = start // 64 * 64
-    for level, lo, hi in pyramid.cover(start, stop, complete_to) if length < 2**20 or complete_to > stop else []:
-        width = pyramid.width(level)
-        assert lo * width == at
-        assert lo < hi
-        at = hi * width
-        if level:
-            assert start <= lo * width
-            assert hi * width <= min(stop, complete_to)
-        if length == 0:
-            raise AssertionError("an empty window needs nothing")
-    if length and (length < 2**20 or complete_to > stop):
-        assert stop <= at < stop + 64
+    cover = pyramid.cover(start, stop, complete_to)
+    ends: Counter[int] = Counter()  # how many more pieces hold a step than the step before it
+    for sign, pieces in ((1, cover.added), (-1, cover.taken)):
+        for level, lo, hi in pieces:
+            assert lo < hi
+            width = pyramid.width(level)
+            parts = [(lo * width, hi * width)]
+            if level:
+                assert hi * width <= complete_to
+            elif sign > 0:
+                parts = [(max(parts[0][0], start), min(parts[0][1], stop))]
+            else:
+                parts = [(parts[0][0], min(parts[0][1], start)), (max(parts[0][0], stop), parts[0][1])]
+            for first, end in parts:
+                if first < end:
+                    ends[first] += sign
+                    ends[end] -= sign
+    assert {step: more for step, more in ends.items() if more} == ({start: 1, stop: -1} if length else {})
 
 
-@given(STEP, st.integers(1, 2**50))
-def test_a_window_that_is_complete_takes_at_most_seven_nodes_a_level_on_each_side(start: int, length: int) -> None:
-    pieces = pyramid.cover(start, start + length, start + length)
-    assert sum(hi - lo for level, lo, hi in pieces if level) <= 14 * pyramid.TOP
-    assert sum(hi - lo for level, lo, hi in pieces if level == 0) <= 2 * 7 + 2 + (7 if length < 4096 else 0)
-    levels = [level for level, _, _ in pieces]
-    peak = levels.index(max(levels))
-    assert levels[: peak + 1] == sorted(levels[: peak + 1])
-    assert levels[peak:] == sorted(levels[peak:], reverse=True)
+@given(STEP, st.integers(1, 2**50), st.integers(0, 1000))
+def test_a_window_that_is_complete_takes_few_pieces(start: int, length: int, more: int) -> None:
+    cover = pyramid.cover(start, start + length, start + length + more)
+    pieces = [*cover.added, *cover.taken]
+    assert sum(hi - lo for level, lo, hi in pieces if level == 0) <= 2 * 4 + 2 + 7
+    for one in range(1, pyramid.TOP):
+        assert sum(hi - lo for level, lo, hi in pieces if level == one) <= 2 * 7
+    assert sum(hi - lo for level, lo, hi in pieces if level) <= 8 * max(level for level, _, _ in pieces) + 7
 
 
 def test_a_window_worked_out_by_hand() -> None:
-    assert pyramid.cover(100, 1700, 1700) == [(0, 1, 8), (1, 1, 3), (0, 24, 27)]
-    assert pyramid.cover(100, 1700, 1535) == [(0, 1, 8), (1, 1, 2), (0, 16, 27)]
-    assert pyramid.cover(0, 4096, 4096) == [(2, 0, 1)]
-    assert pyramid.cover(5, 6, 0) == [(0, 0, 1)]
-    assert pyramid.cover(6, 6, 100) == []
-    assert pyramid.cover(7, 6, 100) == []
+    assert pyramid.cover(100, 1700, 1700) == Cover([(0, 24, 27), (1, 0, 3)], [(0, 0, 2)])
+    assert pyramid.cover(100, 1700, 1535) == Cover([(0, 16, 27), (1, 0, 2)], [(0, 0, 2)])
+    assert pyramid.cover(300, 1400, 1536) == Cover([(0, 4, 8), (1, 1, 3)], [(0, 21, 24)])
+    assert pyramid.cover(64, 512, 512) == Cover([(1, 0, 1)], [(0, 0, 1)])
+    assert pyramid.cover(0, 4096, 4096) == Cover([(2, 0, 1)], [])
+    assert pyramid.cover(5, 6, 0) == Cover([(0, 0, 1)], [])
+    assert pyramid.cover(6, 6, 100) == Cover([], [])
+    assert pyramid.cover(7, 6, 100) == Cover([], [])
 
 
 @given(st.integers(0, 3000), st.integers(0, 200_000))

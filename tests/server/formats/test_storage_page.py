@@ -121,4 +121,4 @@ def test_the_page_says_how_long_the_headers_are_and_what_a_window_is_covered_wit
         [pyramid.bucket_width(level) for level in levels],
         [pyramid.row_width(level) for level in levels],
     ]
-    assert pyramid.cover(100, 1700, 1700) == [(0, 1, 8), (1, 1, 3), (0, 24, 27)]
+    assert pyramid.cover(100, 1700, 1700) == pyramid.Cover([(0, 24, 27), (1, 0, 3)], [(0, 0, 2)])

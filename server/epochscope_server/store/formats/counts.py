@@ -58,14 +58,14 @@ class Columns(NamedTuple):
     exception: Whole
     high: Whole
 
-    def add_into(self, total: Whole) -> None:
-        """Add to ``total``, int64 [cells of the space], contiguous."""
+    def add_into(self, total: Whole, sign: int = 1) -> None:
+        """Add to ``total``, int64 [cells of the space], contiguous; or take away, where ``sign`` is -1."""
         if self.cell is None:
-            total += self.low
-            total[self.exception] += self.high
+            (np.add if sign > 0 else np.subtract)(total, self.low, out=total)
+            total[self.exception] += sign * self.high
         else:
-            total[self.cell] += self.low.astype(np.int64)
-            total[self.cell[self.exception]] += self.high
+            total[self.cell] += sign * self.low.astype(np.int64)
+            total[self.cell[self.exception]] += sign * self.high
 
     def counts(self) -> Counts:
         count = self.low.astype(np.int64)

@@ -168,18 +168,19 @@ def add_into(matrix: Whole, data: bytes, first: int, start: int, stop: int) -> N
     add(total[:: leaf.classes + 1], total, leaf, start - first, stop - first)
 
 
-def add(hits: Whole, misses: Whole, leaf: Leaf, start: int, stop: int) -> None:
+def add(hits: Whole, misses: Whole, leaf: Leaf, start: int, stop: int, sign: int = 1) -> None:
     """Add the steps of ``[start, stop)``, counted from the leaf's first, to ``hits`` int64 [N] and ``misses`` int64
-    [N * N].
+    [N * N]; or take them away, where ``sign`` is -1.
 
     Raises:
         FormatError: it is of another number of classes.
     """
     if leaf.classes != len(hits):
         raise FormatError(f"leaf counts {leaf.classes:,} classes, not {len(hits):,}")
-    inside = (max(start, 0), min(stop, STEPS))
-    _add(hits, leaf.hits, *inside)
-    _add(misses, leaf.misses, *inside)
+    start, stop = max(start, 0), min(stop, STEPS)
+    if start < stop:
+        _add(hits, leaf.hits, start, stop, sign)
+        _add(misses, leaf.misses, start, stop, sign)
 
 
 def totals(data: bytes, first: int, start: int, stop: int) -> Counts:
@@ -209,14 +210,14 @@ def open_leaf(data: bytes) -> Leaf:
     return Leaf(classes, sparse.decode(hits, held, 0, "leaf"), sparse.decode(misses, held, hits.length, "leaf"))
 
 
-def _add(total: Whole, kept: Columns, start: int, stop: int) -> None:
+def _add(total: Whole, kept: Columns, start: int, stop: int, sign: int) -> None:
     """Add steps ``[start, stop)`` of a leaf, counted from its first, to ``total``, one number a cell."""
     if kept.cell is None:
         inside = kept.low.reshape(-1, STEPS)[:, start:stop]
         if kept.low.dtype.itemsize < 8:  # float64 counts to 2^53, and 64 numbers of 32 bits are at most 2^38
-            total += (inside @ np.ones(max(stop - start, 0))).astype(np.int64)
+            total += (inside @ _SIGNS[sign][: stop - start]).astype(np.int64)
         else:
-            total += inside.sum(axis=1)
+            total += sign * inside.sum(axis=1)
         exception = kept.exception
     else:
         cell, low, exception = kept.cell, kept.low, kept.cell[kept.exception]
@@ -224,7 +225,10 @@ def _add(total: Whole, kept: Columns, start: int, stop: int) -> None:
             step = cell & 63
             chosen = (step >= start) & (step < stop)
             cell, low = cell[chosen], low[chosen]
-        np.add.at(total, cell >> 6, low.astype(np.int64))
+        np.add.at(total, cell >> 6, sign * low.astype(np.int64))
     if len(exception):
         chosen = (exception & 63 >= start) & (exception & 63 < stop)
-        np.add.at(total, exception[chosen] >> 6, kept.high[chosen])
+        np.add.at(total, exception[chosen] >> 6, sign * kept.high[chosen])
+
+
+_SIGNS = {1: np.ones(STEPS), -1: -np.ones(STEPS)}
