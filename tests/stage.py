@@ -136,7 +136,8 @@ class Training:
         self.seq += 1
         if self.seq == 1 and "info" not in parts:
             parts["info"] = self.told()
-        return wire.Flush(wire.VERSION, self.run, self.stream, self.seq, 1_700_000_000_000, **parts)
+        sent_ms = parts.pop("sent_ms", 1_700_000_000_000)
+        return wire.Flush(wire.VERSION, self.run, self.stream, self.seq, sent_ms, **parts)
 
     def told(self) -> wire.RunInfo:
         values: dict[str, Any] = {"project": "animals", "name": "zoo", "started_ms": 1_700_000_000_000}

@@ -53,6 +53,22 @@ def test_a_run_ends_as_its_last_flush_says(training: Training) -> None:
     assert run["ended_ms"] >= run["created_ms"]
 
 
+def test_what_an_earlier_process_said_before_the_end_does_not_undo_the_end(training: Training) -> None:
+    training.send(sent_ms=1_000)
+    again = Training(training.service, run=training.run, stream="stream01")
+    again.send(sent_ms=5_000, end=wire.End("finished"))
+    ended = training.get()
+    training.send(sent_ms=2_000, series=[loss(0.5)])  # it lay in a spool
+    training.send(sent_ms=3_000, end=wire.End("failed", "KeyError"))
+    run = training.get()
+    assert run["summary"] == {"loss": 0.5}
+    assert {name: run[name] for name in ("status", "reason", "heard_ms", "ended_ms")} == {
+        name: ended[name] for name in ("status", "reason", "heard_ms", "ended_ms")
+    }
+    again.send(sent_ms=6_000)  # and this was said after it
+    assert (training.get()["status"], training.get()["ended_ms"]) == ("running", None)
+
+
 def test_families_of_series_are_left_out_of_the_summary(training: Training) -> None:
     training.send(series=[wire.SeriesColumns.of("class_weight/cat", "train", "epoch", [1], [0.5]), loss(0.4)])
     assert training.get()["summary"] == {"loss": 0.4}

@@ -91,6 +91,7 @@ class Database:
         self.place, self.shared = self.kind.place, self.kind.shared
         self.writer, self.readers = self.kind.writer, self.kind.readers
         self._away_since = 0.0
+        self._unwritten = False
         try:
             with self.kind.opening():
                 self.kind.check()
@@ -112,6 +113,12 @@ class Database:
                 yield connection
         except sa.exc.SQLAlchemyError as error:
             raise self.refusal(error) from error
+
+    def unwritten(self, error: Exception) -> Exception:
+        """`refusal` of what could not be written, however often it was tried."""
+        refusal = self.refusal(error)
+        self._unwritten |= isinstance(refusal, BusyError)
+        return refusal
 
     def refusal(self, error: Exception) -> Exception:
         """``error`` of the database as those who asked may read it; any other as it is."""
@@ -148,11 +155,12 @@ class Database:
 
     @property
     def is_away(self) -> bool:
-        """Whether nothing could be written the last time."""
-        return self._away_since > 0
+        """Whether nothing could be written the last time; a reader that was cut off says nothing of that."""
+        return self._unwritten
 
     def answered(self) -> None:
         """The database takes what is written; said in the log if it did not before."""
+        self._unwritten = False
         if self._away_since:
             _log.warning("%s: it answers again, after %.0f s", self.place, time.monotonic() - self._away_since)
             self._away_since = 0.0

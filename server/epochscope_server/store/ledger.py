@@ -34,7 +34,7 @@ class KnownStream:
 
 @dataclass
 class KnownRun:
-    """A run as it is with the flushes of this commit; ``heard`` is what they say of its state, if any came.
+    """A run as it is with the flushes of this commit; ``heard`` is what they say of its state (`HEARD`), if any came.
 
     ``same``: what lists show of its last values is what it was.
     """
@@ -59,8 +59,9 @@ class KnownRun:
         self.__dict__.pop("outputs", None)
 
 
-_COLUMNS = (run.c.id, run.c.uid, run.c.rev, run.c.named_by_viewer, run.c.outputs, run.c.steps, run.c.last)
-_STATE = ("steps", "last", "heard_ms", "next_ms", "status", "reason", "ended_ms", "rev", "change")
+HEARD = ("heard_ms", "next_ms", "status", "reason", "ended_ms", "end_said_ms")
+_COLUMNS = [run.c[name] for name in ("id", "uid", "rev", "named_by_viewer", "outputs", "steps", "last", *HEARD)]
+_STATE = ("steps", "last", "rev", "change", *HEARD)
 _HEARD = Many(
     run.update().where(run.c.id == sa.bindparam("run_id")).values(
         {name: sa.bindparam(f"new_{name}") for name in _STATE}
@@ -189,8 +190,7 @@ class Ledger:
                 {
                     "run_id": known.id, "new_steps": as_json(row["steps"]), "new_last": as_json(row["last"]),
                     "new_rev": row["rev"], "new_change": self._change, "new_same": known.same,
-                    "new_heard_ms": state["heard_ms"], "new_next_ms": state["next_ms"],
-                    "new_status": state["status"], "new_reason": state["reason"], "new_ended_ms": state["ended_ms"],
+                    **{f"new_{name}": state[name] for name in HEARD},
                 }
             )  # fmt: skip
             known.heard, known.same = None, True

@@ -14,7 +14,7 @@ from epochscope import wire
 from epochscope_server.errors import ConflictError, GoneError, InvalidError, PublicError
 from epochscope_server.nonfinite import said
 from epochscope_server.store import attempts, runs, series, spans
-from epochscope_server.store.ledger import KnownRun, KnownStream, Ledger
+from epochscope_server.store.ledger import HEARD, KnownRun, KnownStream, Ledger
 
 _value = struct.Struct("<d").unpack_from
 
@@ -141,17 +141,28 @@ def _note(connection: sa.Connection, ledger: Ledger, known: KnownRun, stream: Kn
         series.register(connection, known.id, names)
         there |= names
     spans.note(connection, known.id, posted.spans, stream.attempts)
-    end = posted.end
     row["steps"] = _steps(connection, known, stream.attempts, reached)
     known.same = known.same and runs.summary(last) == runs.summary(before)
     row["last"] = last
     row["rev"] += 1
-    known.heard = {
+    known.heard = _heard(row, post)
+    row |= known.heard
+
+
+def _heard(row: runs.Row, post: Posted) -> runs.Row:
+    """What is known of a run's state with this flush. One that was said before the run's end does not undo the end: it
+    lay in the spool of an earlier process, and may be sent days later."""
+    posted = post.flush
+    if row["end_said_ms"] is not None and posted.sent_ms < row["end_said_ms"]:
+        return {name: row[name] for name in HEARD}
+    end = posted.end
+    return {
         "heard_ms": post.received_ms,
         "next_ms": int(posted.next_in_s * 1000),
         "status": end.status if end else "running",
         "reason": end.reason if end else runs.stalled_since(posted.stalled_s),
         "ended_ms": post.received_ms if end else None,
+        "end_said_ms": posted.sent_ms if end else None,
     }
 
 

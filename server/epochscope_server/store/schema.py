@@ -44,6 +44,7 @@ run = Table(
     Column("heard_ms", BigInteger, nullable=False),  # last flush, by the clock of the service
     Column("next_ms", BigInteger, nullable=False),  # the next one was promised within this time
     Column("ended_ms", BigInteger),
+    Column("end_said_ms", BigInteger),  # when its end was said, by the clock of the training
     Column("params", JSON, nullable=False),
     Column("environment", JSON, nullable=False),
     Column("notes", Text, nullable=False),

@@ -179,7 +179,7 @@ class Writer:
                 self._ledger.undo()
                 pause = next(pauses, None)
                 if pause is None or not self._database.is_temporary(error):
-                    refusal = self._database.refusal(error)
+                    refusal = self._database.unwritten(error)
                     if not isinstance(refusal, PublicError):
                         _log.exception("a commit failed")
                     raise refusal from error
