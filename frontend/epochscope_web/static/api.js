@@ -1,6 +1,6 @@
 // The service's answers. The only file that fetches.
 
-/** @import {AlertList, AlertPage, ConfusedList, Counts, Fields, Figure, FigureName, Projects, Query, Rule, Rules, Run, RunPage, Service} from "./types.d.ts" */
+/** @import {AlertList, AlertPage, ClassRates, ConfusedList, Counts, Fields, Figure, FigureName, Projects, Query, Rule, Rules, Run, RunPage, Service, Stable} from "./types.d.ts" */
 
 /** An answer that is none: what to tell the reader, and whether asking again may help. */
 export class ApiError extends Error {
@@ -44,6 +44,12 @@ export const service = (signal) => ask("/service", {}, signal);
 
 /** @param {string} id @param {Query} query @param {AbortSignal} [signal] @returns {Promise<Counts>} */
 export const confusion = (id, query, signal) => ask(`/runs/${encodeURIComponent(id)}/confusion`, query, signal);
+
+/** @param {string} id @param {Query} query @param {AbortSignal} [signal] @returns {Promise<ClassRates>} */
+export const classRates = (id, query, signal) => ask(`/runs/${encodeURIComponent(id)}/classes`, query, signal);
+
+/** @param {string} id @param {Query} query @param {AbortSignal} [signal] @returns {Promise<Stable>} */
+export const stability = (id, query, signal) => ask(`/runs/${encodeURIComponent(id)}/stability`, query, signal);
 
 /** The largest confusions, searched. @param {string} id @param {Query} query @param {AbortSignal} [signal] @returns {Promise<ConfusedList>} */
 export const confused = (id, query, signal) => ask(`/runs/${encodeURIComponent(id)}/confused`, query, signal);

@@ -259,14 +259,11 @@ function listen(box) {
       { once: true },
     );
   });
-  /** @type {[number, number]} */
-  let pressed = [0, 0];
-  box.addEventListener("pointerdown", (event) => (pressed = [event.clientX, event.clientY]));
-  box.addEventListener("pointerup", (event) => {
-    const tell = known()?.drawing.onName;
-    if (!tell || Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) > 4) return;
-    const place = named(box, event);
-    if (place !== null) tell(place);
+  box.addEventListener("pointerdown", (down) => {
+    const place = known()?.drawing.onName && named(box, down);
+    if (typeof place !== "number") return;
+    // Plotly lays something over the page while a button is pressed on an axis: the release is heard of there.
+    addEventListener("pointerup", (up) => Math.hypot(up.clientX - down.clientX, up.clientY - down.clientY) < 4 && known()?.drawing.onName?.(place), { once: true });
   });
   box.on("plotly_hover", (event) => {
     const point = event.points?.[0];
@@ -292,7 +289,8 @@ function listen(box) {
     const here = known();
     if (!here || !range) return;
     if (done) here.brushes += 1;
-    here.drawing.onBrush?.([Math.min(range[0], range[1]), Math.max(range[0], range[1])], done);
+    const [across, upright] = [range, event.range.y].map((ends) => /** @type {[number, number]} */ ([Math.min(...(ends ?? [0])), Math.max(...(ends ?? [0]))]));
+    if (across) here.drawing.onBrush?.(across, done, upright);
   };
   box.on("plotly_selecting", (event) => brush(event, false));
   box.on("plotly_selected", (event) => brush(event, true));
@@ -313,7 +311,7 @@ function named(box, event) {
   const x = event.clientX - left - xaxis._offset;
   const y = event.clientY - top - yaxis._offset;
   if (x < 0 && x > -160 && y >= 0 && y <= yaxis._length) return Math.round(yaxis.p2d(y));
-  if (y > yaxis._length && y < yaxis._length + 60 && x >= 0 && x <= xaxis._length) return Math.round(xaxis.p2d(x));
+  if (xaxis.tickmode === "array" && y > yaxis._length && y < yaxis._length + 60 && x >= 0 && x <= xaxis._length) return Math.round(xaxis.p2d(x));
   return null;
 }
 

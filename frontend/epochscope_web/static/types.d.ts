@@ -164,7 +164,7 @@ export interface Run extends ListedRun {
 }
 
 /** What a chart asks for: the name of a figure, and its query; what is null, undefined or "" is left out. */
-export type FigureName = "cell" | "classes" | "confusion" | "compare" | "series" | "stability" | "gap" | "groups";
+export type FigureName = "cell" | "class" | "mistakes" | "classes" | "confusion" | "compare" | "series" | "stability" | "gap" | "groups" | "deltas" | "parallel";
 export type Query = Record<string, string | number | string[] | null | undefined>;
 
 export interface RunPage { runs: ListedRun[]; next: string | null; }
@@ -197,6 +197,23 @@ export interface ListedChange {
   near: string[];
 }
 
+/** What is read of a class in the answer about stability, and of the rates of one window. */
+export interface ClassStability {
+  class_name: string;
+  learnt_at: number | null;
+  certified_drop: { value: number };
+  changes: { kind: ListedChange["kind"]; direction: "drop" | "rise"; from: number; to: number; at: number; before: { value: number | null }; after: { value: number | null }; taken_for: string | null; near: { says: string }[] }[];
+}
+export interface Stable { classes: ClassStability[]; }
+export interface Rates { value: (number | null)[][]; low: (number | null)[][]; high: (number | null)[][]; }
+export interface ClassRates { support: number[][]; recall: Rates; precision: Rates; f1: Rates; }
+
+/** Many runs by their params and results. */
+export interface Many {
+  axes: { name: string; says: string; kind: "number" | "log" | "category"; low: number; high: number; categories: string[] }[];
+  table: { id: string; name: string; kept: boolean; words: string[]; numbers: (number | null)[] }[];
+}
+
 /** Classes that move from block to block more than chance, in percentage points, and those seen too seldom to tell. */
 export interface Movement { unstable: { index: number; name: string; points: number }[]; thin: string[]; }
 
@@ -223,6 +240,10 @@ export interface Meta {
   charts?: [number, number];
   changes?: ListedChange[];
   movement?: Movement;
+  /** Of parallel coordinates: the axes, what colours the lines, each run with its values in the order of the axes. */
+  axes?: Many["axes"];
+  colour?: string | null;
+  table?: Many["table"];
   /** What has to be said of a chart beside what it shows. */
   notes?: string[];
   /** Whether the steps are not those of training. */
@@ -250,7 +271,7 @@ export interface Drawing {
   /** false: the page names the lines itself. */
   legend?: boolean;
   /** A stretch of the x axis is being chosen (`done` false) or has been (`done` true); null: none any more. */
-  onBrush?: (range: [number, number] | null, done: boolean) => void;
+  onBrush?: (range: [number, number] | null, done: boolean, upright?: [number, number]) => void;
   /** A point was clicked. */
   onPick?: (x: number) => void;
   /** A cell of a matrix was clicked: row and column. */

@@ -47,17 +47,29 @@ class Confused:
         return np.cumsum(self.count) / max(self.wrong, 1)
 
 
-def largest(true: Whole, predicted: Whole, count: Whole, names: Sequence[str], most: int, find: str = "") -> Confused:
+def largest(
+    true: Whole,
+    predicted: Whole,
+    count: Whole,
+    names: Sequence[str],
+    most: int,
+    find: str = "",
+    only: tuple[int | None, int | None] = (None, None),
+) -> Confused:
     """The ``most`` largest confusions; of equals the one of the lower true class, then predicted one, comes first.
 
     Args:
         true, predicted, count: the cells of a matrix that are not 0, int64 columns of one length, each cell once.
         find: words that must each occur in the name of the true or of the predicted class, in any case.
+        only: this true class, and this predicted one, where they are named.
     """
     of = np.bincount(true, count, len(names)).astype(np.int64)
     called = np.bincount(predicted, count, len(names)).astype(np.int64)
     off = true != predicted
     total, right = int(count.sum()), int(count[~off].sum())
+    for column, index in zip((true, predicted), only, strict=True):
+        if index is not None:
+            off &= column == index
     off &= _matching(true, predicted, names, find)
     true, predicted, count = true[off], predicted[off], count[off]
     first = np.lexsort((predicted, true, -count))[:most]

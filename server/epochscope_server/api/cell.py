@@ -88,12 +88,19 @@ def read(
     """The trajectories of ``cells`` (true class, predicted class) of run ``uid`` over the same windows, for every
     route that shows one."""
     with rooms.database.read() as connection:
+        names = chosen_output(runs.get(connection, uid), asked.output, asked.label).class_names
+    pairs = [(index_of(true, names, "true"), index_of(predicted, names, "predicted")) for true, predicted in cells]
+    return of_pairs(rooms, uid, pairs, asked)
+
+
+def of_pairs(rooms: Rooms, uid: str, pairs: Sequence[tuple[int, int]], asked: AskedCurves) -> list[CellCurve]:
+    """The same, the classes given by index."""
+    with rooms.database.read() as connection:
         run = runs.get(connection, uid)
         chosen = chosen_output(run, asked.output, asked.label)
         if chosen.labels:
             raise InvalidError("label_needed", "Each label of this output has a matrix of its own; name one", "label")
         names = chosen.class_names
-        pairs = [(_index(true, names, "true"), _index(predicted, names, "predicted")) for true, predicted in cells]
         covered = spans.of_run(connection, run, asked.split) if asked.by == "epoch" else None
         last = run["steps"].get(asked.split, 0)
         starts, stops, epochs = stretches(asked, covered, last, MAX_VALUES, pyramid.LEAF)
@@ -110,7 +117,7 @@ def read(
     ]  # fmt: skip
 
 
-def _index(name: str, class_names: tuple[str, ...], field: str) -> int:
+def index_of(name: str, class_names: tuple[str, ...], field: str) -> int:
     if name in class_names:
         return class_names.index(name)
     if name.isdecimal() and int(name) < len(class_names):

@@ -11,6 +11,7 @@ from epochscope_server.analysis.confused import Confused, largest
 from epochscope_server.api import confusion
 from epochscope_server.api.answer import ERRORS, Json
 from epochscope_server.api.asked import AskedMatrix, InMatrix
+from epochscope_server.api.cell import index_of
 from epochscope_server.api.fresh import Fresh
 from epochscope_server.api.rooms import InRooms, Rooms, RunId
 from epochscope_server.figures.confusion import listed
@@ -19,6 +20,9 @@ router = APIRouter(tags=["classes"], responses=ERRORS)
 
 Find = Annotated[
     str, Query(description="words that must each occur in the name of one of the two classes", max_length=200)
+]
+Only = Annotated[
+    str | None, Query(description="only this class, by name, or by index where none is called so", max_length=256)
 ]
 Most = Annotated[int, Query(ge=1, le=10_000, description="at most so many, the largest")]
 
@@ -50,9 +54,18 @@ class ConfusedListAnswer(BaseModel):
 
 
 @router.get("/runs/{run}/confused", response_model=ConfusedListAnswer)
-def get_confused(run: RunId, rooms: InRooms, fresh: Fresh, asked: InMatrix, find: Find = "", limit: Most = 50) -> Json:
+def get_confused(
+    run: RunId,
+    rooms: InRooms,
+    fresh: Fresh,
+    asked: InMatrix,
+    true: Only = None,
+    predicted: Only = None,
+    find: Find = "",
+    limit: Most = 50,
+) -> Json:
     """Which class was taken for which, the most frequent first."""
-    window, found = read(rooms, run, asked, find, limit)
+    window, found = read(rooms, run, asked, find, limit, (true, predicted))
     names = window.chosen.class_names
     answer: dict[str, Any] = {
         "split": asked.split,
@@ -69,7 +82,16 @@ def get_confused(run: RunId, rooms: InRooms, fresh: Fresh, asked: InMatrix, find
     return Json(answer, headers=fresh)
 
 
-def read(rooms: Rooms, uid: str, asked: AskedMatrix, find: str, most: int) -> tuple[confusion.Found, Confused]:
+def read(
+    rooms: Rooms,
+    uid: str,
+    asked: AskedMatrix,
+    find: str,
+    most: int,
+    only: tuple[str | None, str | None] = (None, None),
+) -> tuple[confusion.Found, Confused]:
     """The window of run ``uid``, and what was confused in it, for every route that lists that."""
     window = confusion.fetch(rooms, uid, asked)
-    return window, largest(*window.cells(), window.chosen.class_names, most, find)
+    names = window.chosen.class_names
+    true, predicted = (None if name is None else index_of(name, names, "true") for name in only)
+    return window, largest(*window.cells(), names, most, find, (true, predicted))

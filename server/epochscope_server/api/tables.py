@@ -43,10 +43,9 @@ def classes_table(
     uids = chosen_runs(run, runs)
     curves = [classes.read(rooms, uid, asked) for uid in uids]
     names = names_of(rooms, uids)
-    header = ["run", "split", "class", "from", "to", "epoch", "support", "tp", "fp", "fn"]
-    header += [name if part == "value" else f"{name}_{part}" for name in METRICS for part in RATE]
-    rows = chain.from_iterable(_of_classes(name, one) for name, one in zip(names, curves, strict=True))
-    return Csv(f"{names[0]} classes {asked.split}", header, rows, fresh)
+    tables = [of_classes(name, one) for name, one in zip(names, curves, strict=True)]
+    rows = chain.from_iterable(rows for _, rows in tables)
+    return Csv(f"{names[0]} classes {asked.split}", tables[0][0], rows, fresh)
 
 
 @router.get("/confusion", response_class=Csv)
@@ -151,6 +150,13 @@ def changes_table(
         for change in one["changes"]
     )  # fmt: skip
     return Csv(f"{name} changes {asked.split}", header, rows, fresh)
+
+
+def of_classes(name: str, curves: ClassCurves) -> tuple[list[str], Iterator[Row]]:
+    """Header and rows: what happened to each class in each window."""
+    header = ["run", "split", "class", "from", "to", "epoch", "support", "tp", "fp", "fn"]
+    header += [metric if part == "value" else f"{metric}_{part}" for metric in METRICS for part in RATE]
+    return header, _of_classes(name, curves)
 
 
 def _of_classes(name: str, curves: ClassCurves) -> Iterator[Row]:

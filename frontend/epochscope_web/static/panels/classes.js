@@ -4,7 +4,7 @@
 import { Chart } from "./chart.js";
 import { focusChoice } from "./focus.js";
 import { lit } from "./lit.js";
-import { output, outputName } from "./matrix.js";
+import { ofClass, output, outputName } from "./matrix.js";
 import { covered, marks, nearest, windowsOf } from "./windows.js";
 import { METRICS, count, steps } from "./words.js";
 
@@ -16,7 +16,7 @@ const ROUND = [25, 50, 100, 200, 250, 500];
 /** @param {Loop} loop */
 export function classes(loop) {
   const chart = new Chart("F1 per class", "large", told);
-  const focus = focusChoice((chosen) => loop.go({ focus: chosen }));
+  const focus = focusChoice((chosen) => loop.go({ focus: chosen }), "worst three", (index) => loop.href({ ...loop.view(), ...ofClass(run, loop.view(), index) }));
   chart.element.insertBefore(focus.element, chart.element.children[1] ?? null);
   /** @type {Windows | null} */
   let windows = null;
@@ -75,6 +75,7 @@ export function classes(loop) {
       };
       chart.show("classes", query, news, drawing);
     },
+    choose: () => focus.open(),
     tell: (/** @type {string} */ text) => {
       focus.element.hidden = true;
       chart.tell(text);

@@ -10,8 +10,9 @@ const MOST = 10; // further ones could not be told apart
 /**
  * @param {(focus: number[] | null) => void} choose null: the worst of the moment
  * @param {string} [auto] what it is called when nothing is chosen
+ * @param {(index: number) => string} [page] where the page of a class is
  */
-export function focusChoice(choose, auto = "worst three") {
+export function focusChoice(choose, auto = "worst three", page) {
   const chips = h("ul", { class: "chips", "aria-label": "Classes in focus" });
   const filter = h("input", { type: "search", placeholder: "Find a class", "aria-label": "Find a class", oninput: () => offer() });
   const options = h("div", { class: "options" });
@@ -43,7 +44,7 @@ export function focusChoice(choose, auto = "worst three") {
     fill(
       options,
       ...shown.slice(0, 300).map(({ name, index }) =>
-        h("label", {}, h("input", { type: "checkbox", value: index, checked: current.has(index), onchange: (event) => set(index, event.target.checked) }), h("span", {}, name)),
+        h("div", { class: "option", "data-class": index }, h("label", {}, h("input", { type: "checkbox", value: index, checked: current.has(index), onchange: (event) => set(index, event.target.checked) }), h("span", {}, name)), page && h("a", { href: page(index), "aria-label": `All about ${name}`, title: `All about ${name}` }, "›")),
       ),
       shown.length === 0 && h("p", { class: "note" }, "No class of this name."),
     );
@@ -52,6 +53,13 @@ export function focusChoice(choose, auto = "worst three") {
 
   return {
     element,
+    /** Open the list to choose from; whether there is one. */
+    open() {
+      if (element.hidden) return false;
+      sheet.open = true;
+      filter.focus();
+      return true;
+    },
     /** @param {string[]} classNames @param {number[] | null} focus @param {InFocus[]} inFocus as drawn, with colours */
     set(classNames, focus, inFocus) {
       names = classNames;
@@ -70,7 +78,7 @@ export function focusChoice(choose, auto = "worst three") {
             "li",
             { "data-class": index, title: `${run ? `${run}, ` : ""}${name}: ${measure(value)} (${interval})` },
             swatch,
-            h("span", { class: "name" }, several ? name : (run ?? name)),
+            page && !run ? h("a", { class: "name", href: page(index), title: `All about ${name}` }, name) : h("span", { class: "name" }, several ? name : (run ?? name)),
             h("b", {}, measure(value)),
             focus !== null && !run && h("button", { type: "button", class: "bare", "aria-label": `Take ${name} out of focus`, onclick: () => set(index, false) }, "×"),
           );

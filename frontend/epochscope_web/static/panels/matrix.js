@@ -8,6 +8,7 @@ import { list, segments } from "./controls.js";
 import { countsTable } from "./counts.js";
 import { fill, h } from "./element.js";
 import { lit } from "./lit.js";
+import { scrubber } from "./scrub.js";
 import { count, steps } from "./words.js";
 
 const TABLE_CLASSES = 200;
@@ -37,10 +38,11 @@ export function matrix(loop) {
   order.element.title = "Ordered by the counts of the whole run, so that rows stay while the window moves";
   ink.element.title = "How ink grows with the value: by its root or logarithm small confusions are seen too";
   chart.element.insertBefore(looks, chart.element.children[1] ?? null);
+  const scrub = scrubber(loop, () => chart.element.hasAttribute("aria-busy"));
   const confused = confusedList((row, column) => follow(row, column), search);
   const cells = h("div", { class: "cells", tabindex: "0", role: "region", "aria-label": "Confusion counts as a table" });
   const table = h("details", { class: "twin" }, h("summary", {}, "Counts as a table"), cells);
-  const element = h("section", { class: "matrix panel" }, chart.element, confused.element, table);
+  const element = h("section", { class: "matrix panel" }, chart.element, scrub.element, confused.element, table);
   /** @type {View | null} */
   let view = null;
   /** @type {Run | null} */
@@ -144,6 +146,7 @@ export function matrix(loop) {
       run = of;
       const classes = matrixNames(of, now).length;
       normalise.set(now.normalise);
+      scrub.show(now, of);
       order.set(now.order, classes > 2 ? ORDERS : []);
       ink.set(now.ink);
       right.checked = now.diagonal === "show";
@@ -164,6 +167,7 @@ export function matrix(loop) {
     tell(text) {
       chart.tell(text);
       confused.element.hidden = true;
+      scrub.element.hidden = true;
       looks.hidden = true;
       table.hidden = true;
     },
@@ -177,6 +181,7 @@ export function matrix(loop) {
     close() {
       asked?.abort();
       searched?.abort();
+      scrub.close();
       clearTimeout(typing);
       chart.close();
     },
@@ -203,6 +208,12 @@ export function labelName(run, view) {
 export function labelIndex(run, view) {
   const of = output(run, view);
   return of?.labels ? of.class_names.indexOf(labelName(run, view)) : null;
+}
+
+/** What changes of a view to give the page to a class, or to a label. @param {Run | null} run @param {View | null} view @param {number} index */
+export function ofClass(run, view, index) {
+  const of = output(run, view);
+  return { class: index, ...(of?.labels ? { label: of.class_names[index] ?? "" } : {}) };
 }
 
 /** The labels to choose among. @param {Run | null} run @param {View | null} view @returns {[string, string][]} */

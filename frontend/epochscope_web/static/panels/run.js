@@ -10,7 +10,8 @@ import { fill, h } from "./element.js";
 import { gap } from "./gap.js";
 import { runHeader } from "./header.js";
 import { kept } from "./kept.js";
-import { labelName, labelOptions, matrix } from "./matrix.js";
+import { output as chosenOutput, labelName, labelOptions, matrix } from "./matrix.js";
+import { oneClass } from "./one-class.js";
 import { scalars } from "./scalars.js";
 import { stability } from "./stability.js";
 import { goesOn } from "./words.js";
@@ -31,12 +32,13 @@ export function runPage(loop) {
   const lines = scalars(loop);
   const steady = stability(loop);
   const apart = gap(loop);
+  const single = oneClass(loop);
 
   const split = segments("Split", /** @type {[Split, string][]} */ ([["train", "train"], ["val", "val"], ["test", "test"]]), (value) => loop.go({ split: value, from: null, to: null }));
   const metric = segments("Metric", METRIC_WORDS, (value) => loop.go({ metric: value }));
   const by = segments("By", [["batch", "batch"], ["epoch", "epoch"]], (value) => loop.go({ by: value }));
   const width = list("Window", (value) => loop.go({ width: value === "auto" ? null : Number(value) }));
-  const output = list("Output", (value) => loop.go({ output: value, label: "", focus: null, cell: null }));
+  const output = list("Output", (value) => loop.go({ output: value, label: "", focus: null, cell: null, class: null, find: "" }));
   const label = list("Label", (value) => loop.go({ label: value }));
   const from = h("input", { type: "number", min: 1, inputmode: "numeric", "aria-label": "First step of the window", placeholder: "first", onchange: window });
   const to = h("input", { type: "number", min: 1, inputmode: "numeric", "aria-label": "Last step of the window", placeholder: "last", onchange: window });
@@ -47,8 +49,8 @@ export function runPage(loop) {
   const wide = h("div", { class: "panel wide" }, curves.element);
   const body = h("div", { class: "grid" }, wide, confusion.element, followed.element, h("div", { class: "panel low" }, lines.element), steady.element, apart.element);
   const trouble = h("div", { class: "trouble", role: "alert" });
-  const element = h("article", { class: "run-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), trouble, head.element, keeping.element, found.element, controls, body);
-  for (const part of [head.element, controls, body]) part.hidden = true;
+  const element = h("article", { class: "run-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), trouble, head.element, keeping.element, found.element, controls, single.element, body);
+  for (const part of [head.element, controls, single.element, body]) part.hidden = true;
 
   /** @type {Run | null} */
   let run = null;
@@ -85,11 +87,10 @@ export function runPage(loop) {
       run = await api.run(id, asked.signal);
       if (closed) return;
       trouble.replaceChildren();
-      for (const part of [head.element, controls, body]) part.hidden = false;
+      head.element.hidden = false;
       head.set(run);
       void keeping.refresh(run.project);
       found.show(run);
-      document.title = `${run.name} · epochscope`;
       const news = run.rev !== rev;
       rev = run.rev;
       render(news);
@@ -110,6 +111,17 @@ export function runPage(loop) {
   function render(news) {
     if (!run) return;
     setControls(run);
+    const byItself = view.class !== null;
+    controls.hidden = false;
+    single.element.hidden = !byItself;
+    body.hidden = byItself;
+    found.element.classList.toggle("aside", byItself);
+    metric.element.hidden = byItself;
+    if (byItself) {
+      single.show(view, run, news);
+      return;
+    }
+    document.title = `${run.name} · epochscope`;
     lines.show(view, [run], news);
     const waiting = !run.outputs.length && goesOn(run.status) && !run.steps.train;
     // Without classes there is nothing for these to show; the head says why.
@@ -132,6 +144,31 @@ export function runPage(loop) {
     confusion.show(view, run, news && settled !== key);
     settled = isSettled(run, view) ? key : "";
     followed.show(view, run, news);
+  }
+
+  /** The class beside the one that has the page, or beside the one in focus. @param {Run} of @param {number} far */
+  function beside(of, far) {
+    if (view.class !== null) {
+      single.step(far);
+      return;
+    }
+    const classes = chosenOutput(of, view)?.class_names.length ?? 0;
+    if (classes) loop.go({ focus: [((view.focus?.[0] ?? (far > 0 ? -1 : 0)) + far + classes) % classes] }, "replace");
+  }
+
+  /** Move the window by its own length, or to the epoch beside it. @param {Run} of @param {number} far */
+  function move(of, far) {
+    const last = of.steps[view.split] ?? 0;
+    if (view.epoch !== null) {
+      const epochs = of.spans.filter((span) => span.split === view.split).map((span) => span.epoch);
+      const next = epochs[epochs.indexOf(view.epoch) + far];
+      if (next !== undefined) loop.go({ epoch: next });
+    } else if (view.from !== null || view.to !== null) {
+      const from = view.from ?? 1;
+      const length = Math.min(view.to ?? last + 1, last + 1) - from;
+      const first = Math.max(1, Math.min(from + far * length, last + 1 - length));
+      if (length > 0) loop.go({ from: first, to: first + length });
+    }
   }
 
   /** @param {Run} of */
@@ -163,6 +200,18 @@ export function runPage(loop) {
       else void load();
     },
     refresh: () => void load(),
+    /** @param {string} action */
+    act(action) {
+      if (!run) return false;
+      if (action === "next" || action === "previous") beside(run, action === "next" ? 1 : -1);
+      else if (action === "earlier" || action === "later") move(run, action === "later" ? 1 : -1);
+      else if (action === "table" && view.class === null) confusion.table();
+      else if (action === "about") loop.go({ page: "about" });
+      else if (action === "compare") loop.go({ page: "runs", run: "", runs: [id] });
+      else if (action === "search" && view.class === null) return curves.choose();
+      else return false;
+      return true;
+    },
     /** @param {string} about */
     concerns: (about) => about === id,
     close() {
@@ -175,6 +224,7 @@ export function runPage(loop) {
       lines.close();
       steady.close();
       apart.close();
+      single.close();
     },
   };
   return page;

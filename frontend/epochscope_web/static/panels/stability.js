@@ -5,7 +5,7 @@ import { Chart } from "./chart.js";
 import { segments } from "./controls.js";
 import { fill, h } from "./element.js";
 import { lit } from "./lit.js";
-import { output, outputName } from "./matrix.js";
+import { ofClass, output, outputName } from "./matrix.js";
 import { covered, marks, nearest, windowsOf } from "./windows.js";
 import { count, points, share, steps } from "./words.js";
 
@@ -106,14 +106,14 @@ export function stability(loop) {
     const after = `95 %: ${rate(change.after.low)} to ${rate(change.after.high)}, ${count(change.after.n)} samples`;
     return h(
       "li",
-      { class: change.kind },
+      { class: change.kind, "data-class": change.index },
       h(
         "button",
         { type: "button", class: "bare", title: `Look at ${steps(change.window[0], change.window[1])}`, onclick: go },
         h("i", { "aria-hidden": "true" }, sign),
         h("span", {}, h("b", {}, change.name), ` ${verb} from ${rate(change.before.value)} to `, h("span", { title: after }, rate(change.after.value)), `, ${when}`),
       ),
-      why.length > 0 && h("p", { class: "note" }, why.join("; ")),
+      h("p", { class: "note" }, why.join("; "), why.length > 0 && ". ", h("a", { href: loop.href({ ...loop.view(), ...ofClass(run, view, change.index) }) }, `All about ${change.name}`)),
     );
   }
 
@@ -132,6 +132,10 @@ export function stability(loop) {
         const from = windows?.from[column];
         const to = windows?.to[column];
         if (index !== undefined && from !== undefined && to !== undefined) loop.go({ from, to, epoch: null, focus: [index] });
+      },
+      onName: (place) => {
+        const index = rows[place];
+        if (index !== undefined) loop.go(ofClass(run, view, index));
       },
       onHover: (places) => lit(places ? [rows[places[0]] ?? -1] : []),
       onPick: (x) => {
