@@ -254,3 +254,25 @@ def test_retries_after_sealing_change_nothing(service: Service, training: Traini
         assert training.post(one).json() == {"acked": 5}
     seal(service)
     assert training.get("/confusion")["counts"][0][1] == 5
+
+
+@pytest.mark.parametrize(("flushes", "rests"), [(room.FAST, False), (room.FAST + 1, True)])
+def test_the_sealer_rests_while_flushes_come_fast(
+    store: Store, monkeypatch: pytest.MonkeyPatch, flushes: int, rests: bool
+) -> None:
+    run_id = post(store, "busyrun0", 1)
+    running, real = Sealer(store.database, store.writer), sealing.worked_out
+    pauses: list[float] = []
+
+    def while_others_come(step: sealing.Step) -> sealing.Step:
+        for _ in range(flushes):
+            running.heard(run_id + 1, 10, ended=False)
+        return real(step)
+
+    monkeypatch.setattr(sealing, "worked_out", while_others_come)
+    monkeypatch.setattr(running._closing, "wait", pauses.append)
+    running.heard(run_id, 10, ended=True)
+    assert comes(lambda: waiting(store, run_id) == 0)
+    running.close()
+    assert bool(pauses) == rests
+    assert all(pause > 0 for pause in pauses)
