@@ -109,8 +109,8 @@ def mistakes_figure(
                 "hovertemplate": PART_STEP if first.epoch is None else PART_EPOCH,
             }
         )
-    share = wilson(wrong, of).value
-    seen = share[np.isfinite(share)][len(share) // 10 if len(share) >= 20 else 0 :]
+    whole = wilson(wrong, of).value
+    seen = whole[np.isfinite(whole)][len(whole) // 10 if len(whole) >= 20 else 0 :]
     total, all_of = int(wrong.sum()), int(of.sum())
     most = f"{shown[0][0]} ({int(parts[0].count.sum()):,})"
     return {
