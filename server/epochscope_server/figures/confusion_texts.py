@@ -8,7 +8,7 @@ from epochscope_server.analysis.rates import Numbers, Rate, Whole, wilson
 from epochscope_server.figures import text
 from epochscope_server.figures.matrix import HOVER_ALL, HOVER_NONE, TEXT_COARSE, TEXT_FINE
 
-TOLD = 4000  # cells with all lines, the largest counts; further ones say their count alone
+TOLD = 1200  # cells with all lines, the largest counts; further ones say their count alone
 
 
 def in_cells(values: Numbers, counts: Whole, normalise: str) -> list[list[str]] | None:
