@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+from epochscope_server.analysis.confusion import Cells
 from epochscope_server.store import pyramid
 from epochscope_server.store.formats import FormatError, content, counts, leaf, node, total
 from epochscope_server.store.formats.node import Counts
@@ -122,22 +124,41 @@ def test_any_window_of_a_pyramid_equals_a_plain_sum(data: st.DataObject, classes
         if start <= step < stop:
             want[true][predicted] += count
     assert total.dense(classes, *added, start, stop, *taken).tolist() == want
-    both = [
-        (
-            [node.open_columns(one) if isinstance(one, bytes) else one for one in nodes],
-            [(at, one) for at, one in leaves if isinstance(one, bytes)],
+
+
+@pytest.mark.parametrize("classes", [3, 300])
+def test_what_a_node_has_outside_of_a_window_is_taken_away_again(classes: int) -> None:
+    chance = np.random.default_rng(classes)
+    step = np.repeat(np.arange(1, 9000), 3)
+    true, predicted = chance.integers(0, classes, (2, len(step)))
+    count = np.where(chance.random(len(step)) < 0.1, 300, 1)
+
+    @cache
+    def blob(level: int, idx: int) -> bytes:
+        here = step // pyramid.width(level) == idx
+        piece = Cells(step[here], true[here], predicted[here], count[here])
+        return node.encode(node.of_cells(piece, classes), classes) if level else leaf.encode(piece, idx * 64, classes)
+
+    some_taken = 0
+    for _ in range(100):
+        start, stop, sealed_to = np.sort(chance.integers(1, 9000, 3)).tolist()
+        cover = pyramid.cover(start, stop, sealed_to)
+        some_taken += bool(cover.taken)
+        added, taken = (
+            (
+                [node.open_columns(blob(level, idx)) for level, lo, hi in ranges if level for idx in range(lo, hi)],
+                [(idx * 64, blob(0, idx)) for level, lo, hi in ranges if not level for idx in range(lo, hi)],
+            )
+            for ranges in (cover.added, cover.taken)
         )
-        for nodes, leaves in pieces
-    ]
-    if all(len(few) == len(leaves) for (_, few), (_, leaves) in zip(both, pieces, strict=True)):
-        found = total.sparse(*both[0], start, stop, *both[1])
-        assert (found.count > 0).all()
-        assert dict(zip(found.cell.tolist(), found.count.tolist(), strict=True)) == {
-            true * classes + predicted: count
-            for true, line in enumerate(want)
-            for predicted, count in enumerate(line)
-            if count
-        }
+        want = np.zeros((classes, classes), np.int64)
+        inside = (step >= start) & (step < stop)
+        np.add.at(want, (true[inside], predicted[inside]), count[inside])
+        assert (total.dense(classes, *added, start, stop, *taken) == want).all()
+        found = total.sparse(*added, start, stop, *taken)
+        assert found.cell.tolist() == np.flatnonzero(want).tolist()
+        assert found.count.tolist() == want[want > 0].tolist()
+    assert some_taken > 50
 
 
 def test_many_nodes_of_small_numbers_never_run_over() -> None:
