@@ -194,6 +194,26 @@ def test_a_service_that_has_just_started_deletes_nothing_yet(store: Store, monke
     assert store.run("run00001")
 
 
+def test_a_clock_that_jumps_years_ahead_deletes_nothing_yet(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keeper, "now_ms", clock := Clock())
+    monkeypatch.setattr(keeper, "TICK_S", 0.02)
+    monkeypatch.setattr(keeper, "RETIRE_S", 0.0)
+    train(store, "run00001")
+    keep(store)
+    working = Keeper(store.database, store.writer)
+    working._believed -= 2 * keeper.START_S  # it has run for hours
+    try:
+        with caplog.at_level(logging.WARNING):
+            clock.now_ms += 5 * 365 * DAY_MS
+            until(lambda: "the clock went 43800.0 hours ahead" in caplog.text)
+        time.sleep(0.2)
+        assert store.run("run00001")
+    finally:
+        working.close()
+
+
 def put(service: Service, project: str, keep_days: Any) -> tuple[int, Any]:
     answer = service.ask("/projects/retention", "PUT", params={"project": project}, json={"keep_days": keep_days})
     return answer.status_code, answer.json()

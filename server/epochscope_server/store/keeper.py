@@ -26,6 +26,7 @@ JOB_S = 0.008  # a job is cut so that it takes about this long
 MOST = 500  # rows, or runs, of one job
 TICK_S = 5.0  # between two looks for something to do
 START_S = 3600.0  # so long after its start no run is deleted: a training may have waited for the service
+JUMP_S = 3600.0  # a clock that goes ahead by more is not believed for START_S: somebody may have set it wrong
 RETIRE_S = 60.0  # between two looks for runs whose time is over
 RETIRED = 100  # runs of one look; then what they left is cleared away
 SHARE = 10  # of the time at most one part in so many, but for what was asked for, such as a deletion
@@ -65,7 +66,9 @@ class Keeper:
         self._database, self._writer = database, writer
         self._indexing, self._clearing, self._freeing = Pace(4), Pace(50), Pace(50)
         self._seen = 0  # the latest change of all runs at the last look
-        self._started_ms, self._started = now_ms(), time.monotonic()
+        self._started_ms = now_ms()
+        self._believed = time.monotonic()  # since when the clock has gone without a jump
+        self._ahead_ms = self._started_ms - self._believed * 1000  # of the clock that nobody sets
         self._retired = 0.0  # when runs whose time is over were last looked for
         self.tell: Callable[[Change], object] = lambda change: None
         self._bell, self._closing = threading.Event(), threading.Event()
@@ -100,11 +103,17 @@ class Keeper:
 
     def _retire(self) -> None:
         """Delete runs whose time is over, each in a commit of its own."""
-        now = time.monotonic()
-        if now - self._started < START_S or now - self._retired < RETIRE_S:
+        now, times = time.monotonic(), (now_ms(), self._started_ms)
+        before, self._ahead_ms = self._ahead_ms, times[0] - now * 1000
+        if (jump_s := (self._ahead_ms - before) / 1000) > JUMP_S:
+            self._believed = now
+            _log.warning(
+                "the clock went %.1f hours ahead at once (or the machine slept); no run whose time is over is deleted "
+                "for an hour", jump_s / 3600,
+            )  # fmt: skip
+        if now - self._believed < START_S or now - self._retired < RETIRE_S:
             return
         self._retired = now
-        times = now_ms(), self._started_ms
         gone = 0
         for uid in self._read(lambda connection: retention.due(connection, *times, RETIRED)):
             if self._closing.is_set():
