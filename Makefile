@@ -86,7 +86,7 @@ backends: $(VENV)/.dev ## The tests of Keras's other backends, JAX and torch, wh
 HAS_BROWSER := { [ -x "$$CHROMIUM" ] || command -v chromium || command -v chromium-browser || \
 	command -v google-chrome; } && $(PY) -m playwright --version
 
-browser: $(VENV)/.dev ## The tests that drive a real Chromium
+browser: $(VENV)/.dev frontend/node_modules/.made ## The tests that drive a real Chromium, with axe-core
 	@.ci/need '$(HAS_BROWSER)' 'chromium libatomic1' 'the browser tests are skipped' || [ "$(CI)" != true ]
 	$(PYTEST) -m browser $(ARGS)
 
@@ -143,6 +143,6 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml
 	@touch $(VENV)/.server
 
 frontend/node_modules/.made: frontend/package-lock.json
-	@.ci/need 'command -v npm' 'nodejs npm' 'the JavaScript can not be checked'
+	@.ci/need 'command -v npm' 'nodejs npm' 'the page can not be checked'
 	cd frontend && npm ci --no-audit --no-fund
 	@touch $@

@@ -56,6 +56,8 @@ export async function draw(box, figure, drawing = {}) {
   const brushes = known?.brushes ?? 0;
   const layout = { ...figure.layout, ...marked(box, figure, drawing), ...stretched(figure, drawing), ...(drawing.legend === false ? { showlegend: false } : {}), selections: [], selectionrevision: brushes };
   await plotly.react(box, legible(box, figure), layout, { ...CONFIG });
+  // Its texts are single numbers without order: a screen reader gets the sentence and the table beside the chart instead.
+  for (const drawn of box.querySelectorAll("svg.main-svg")) drawn.setAttribute("aria-hidden", "true");
   if (known) {
     known.drawing = drawing;
     known.figure = figure;

@@ -45,15 +45,16 @@ export function aboutPage(loop) {
   const load = h("section", { class: "panel scalars loads", "aria-label": "Load of the machine" }, ...loads.map(({ chart }) => chart.element));
   const unloaded = h("p", { class: "nothing panel", hidden: true }, "Nothing is known of the load of the machine. The extra epochscope[system] brings what measures it.");
   const body = h("div", { class: "about-grid", hidden: true }, params.element, notes.element, model.element, code.element, machine.element, delivery.element);
+  const early = h("h1", { class: "unseen" }, "About a run"); // until its name is known
   const waiting = h("div", { class: "panel skeleton" });
   const question = asking((signal) => api.run(id, signal), told);
-  const element = h("article", { class: "about-page" }, h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs"), " / ", back), question.trouble, head, noticed.element, waiting, body, load, unloaded);
+  const element = h("article", { class: "about-page" }, h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs"), " / ", back), early, question.trouble, head, noticed.element, waiting, body, load, unloaded);
   load.hidden = true;
 
   /** @param {Run} of */
   function told(of) {
     run = of;
-    waiting.hidden = true;
+    waiting.hidden = early.hidden = true;
     for (const part of [head, body]) part.hidden = false;
     document.title = `About ${of.name} · epochscope`;
     back.setAttribute("href", loop.href({ ...view, page: "run", run: id }));

@@ -14,7 +14,7 @@ export function alerts(loop) {
   const title = h("h2", { id: "alerts-title" }, "Alerts");
   const note = h("p", { class: "note", role: "status" });
   const list = h("ol", { class: "alerts" });
-  const rest = h("button", { type: "button", class: "quiet", onclick: () => tell(true) });
+  const rest = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => tell(true) });
   const rules = h("ul");
   const watched = h("details", { class: "watched" }, h("summary", {}, "What is looked for"), rules, h("p", { class: "note" }, h("a", { class: "explained", href: "/stability.html#alerts", target: "_blank", rel: "noopener" }, "How alerts are found, and who sets the rules")));
   const element = h("section", { class: "panel alerts-panel", "aria-labelledby": "alerts-title" }, h("div", { class: "heading" }, title, note), list, rest, watched);

@@ -37,14 +37,14 @@ export class Chart {
     this.title = h("h2", { id }, title);
     this.note = h("p", { class: "note" });
     this.tools = h("div", { class: "tools" });
-    this.plot = h("div", { class: "plot", role: "img", "aria-labelledby": id, "aria-describedby": `${id}-says` });
+    this.plot = h("div", { class: "plot", role: "group", "aria-roledescription": "chart", "aria-labelledby": id, "aria-describedby": `${id}-says` });
     this.summary = h("p", { class: "unseen", id: `${id}-says` });
     this.saving = saving(this.plot, () => this.title.textContent ?? "", () => this.summary.textContent ?? "");
     this.tools.append(this.saving.element);
     this.veil = h("div", { class: "veil skeleton", "aria-hidden": "true" });
     this.element = h(
       "figure",
-      { class: `chart ${kind}`, role: "group", "aria-labelledby": id },
+      { class: `chart ${kind}`, "aria-labelledby": id },
       h("figcaption", {}, h("div", { class: "heading" }, this.title, this.note), this.tools),
       h("div", { class: "stage" }, this.plot, this.veil),
       this.summary,

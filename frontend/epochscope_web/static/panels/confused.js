@@ -17,14 +17,14 @@ export function confusedList(follow, search) {
   const rows = h("tbody");
   const find = h("input", { type: "search", placeholder: "Find classes", "aria-label": "Find classes that were confused", oninput: () => search(find.value.trim()) });
   const says = h("p", { class: "note", role: "status" });
-  const more = h("button", { type: "button", class: "quiet", onclick: () => show(true) });
+  const more = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => show(true) });
   const sheet = h("a", { download: true }, "All as CSV");
   const element = h(
     "section",
     { class: "largest", "aria-label": "Most confused" },
     h("div", { class: "heading" }, h("h3", {}, "Most confused"), find),
     h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "true class, taken for"), h("th", { scope: "col", class: "n" }, "n"), h("th", { scope: "col", class: "n" }, "of true"))), rows),
-    h("p", { class: "foot" }, says, more, sheet),
+    h("div", { class: "foot" }, says, more, sheet),
   );
   /** @type {List | null} */
   let list = null;

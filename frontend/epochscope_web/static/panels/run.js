@@ -49,7 +49,8 @@ export function runPage(loop) {
   const wide = h("div", { class: "panel wide" }, curves.element);
   const body = h("div", { class: "grid" }, wide, confusion.element, followed.element, h("div", { class: "panel low" }, lines.element), steady.element, apart.element);
   const trouble = h("div", { class: "trouble", role: "alert" });
-  const element = h("article", { class: "run-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), trouble, head.element, keeping.element, found.element, controls, single.element, body);
+  const early = h("h1", { class: "unseen" }, "A run"); // until its name is known
+  const element = h("article", { class: "run-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), early, trouble, head.element, keeping.element, found.element, controls, single.element, body);
   for (const part of [head.element, controls, single.element, body]) part.hidden = true;
 
   /** @type {Run | null} */
@@ -88,6 +89,7 @@ export function runPage(loop) {
       if (closed) return;
       trouble.replaceChildren();
       head.element.hidden = false;
+      early.hidden = true;
       head.set(run);
       void keeping.refresh(run.project);
       found.show(run);

@@ -26,10 +26,10 @@ const KINDS = { drop: ["▼", "fell"], recovery: ["▲", "came back"], learning:
 export function stability(loop) {
   const chart = new Chart("Stability", "steady", told);
   const views = segments("Stability as", VIEWS, (value) => loop.go({ steadiness: value }, "replace"));
-  const more = h("button", { type: "button", class: "quiet", onclick: () => loop.go({ rows: view.rows === null ? everyClass() : null }, "replace") });
+  const more = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => loop.go({ rows: view.rows === null ? everyClass() : null }, "replace") });
   chart.tools.append(more, views.element);
   const list = h("ol", { class: "changes" });
-  const rest = h("button", { type: "button", class: "quiet", onclick: () => tell(true) });
+  const rest = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => tell(true) });
   const learnt = h("details", { class: "learnt" });
   const moves = h("p", { class: "note moves" });
   const changes = h("section", { class: "told" }, h("h3", {}, "Changes that noise does not explain ", explained("changes", "How they are found")), list, rest, learnt, moves);
