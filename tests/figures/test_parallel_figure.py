@@ -72,7 +72,7 @@ def test_the_summary_names_the_best_run_and_what_goes_with_its_result(validated:
     summary = drawn(validated)["layout"]["meta"]["summary"]
     assert summary == (
         "11 runs. Best val_macro_f1 0.9: run 9 (lr 0.01, opt <b>). "
-        "Of the params in numbers lr goes with it most (rank correlation -1.00)."
+        "Of the params in numbers lr goes with it most (rank correlation −1.00)."
     )
 
 

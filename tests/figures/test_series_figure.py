@@ -181,4 +181,4 @@ def test_runs_stand_as_their_difference_to_a_baseline(validated: Any, decoded: A
     assert decoded(a["y"]).tolist() == [0, 0, 0]
     assert decoded(b["y"]) == pytest.approx([0.5, 0.5, -1])
     assert figure["layout"]["yaxis"].get("type") != "log"
-    assert figure["layout"]["meta"]["notes"] == ["Each line is the difference to a, which lies at 0."]
+    assert figure["layout"]["meta"]["notes"] == ["Difference to a."]

@@ -180,20 +180,6 @@ def pair(rooms: Rooms, uids: list[str], asked: AskedPair) -> tuple[Confusion, Co
     return first, second
 
 
-def sides(names: list[str], first: Confusion, second: Confusion) -> tuple[str, str]:
-    """What the two are called: by their runs; by their windows where the runs are one."""
-    a, b = names
-    if (first.start, first.stop) == (second.start, second.stop):
-        return a, b
-    if a == b:
-        return _window(first), _window(second)
-    return f"{a}, {_window(first)}", f"{b}, {_window(second)}"
-
-
-def _window(one: Confusion) -> str:
-    return f"epoch {one.epoch}" if one.epoch is not None else f"steps {one.start:,}–{one.stop - 1:,}"
-
-
 def _averages(first: Confusion, second: Confusion) -> dict[str, Any]:
     a, b = averages(first.counts), averages(second.counts)
     return {

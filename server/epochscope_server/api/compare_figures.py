@@ -7,12 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from epochscope_server.analysis.compare import METRICS, differ, scores
+from epochscope_server.analysis.confusion import Confusion
 from epochscope_server.api import compare
 from epochscope_server.api.answer import ERRORS, Json
-from epochscope_server.api.asked import InPair
+from epochscope_server.api.asked import AskedPair, InPair
 from epochscope_server.api.figures import Figure, Metric, Normalise, Theme, names_of
 from epochscope_server.api.fresh import FreshFigure
-from epochscope_server.api.rooms import InRooms
+from epochscope_server.api.rooms import InRooms, Rooms
 from epochscope_server.api.sheet import Csv
 from epochscope_server.figures.compare import compare_figure
 from epochscope_server.figures.deltas import ROWS, deltas_figure
@@ -34,7 +35,7 @@ def compare_route(
     """The matrix of the second run, or window, minus that of the first."""
     uids = compare.two(runs, asked)
     first, second = compare.pair(rooms, uids, asked)
-    name_a, name_b = compare.sides(names_of(rooms, uids), first, second)
+    name_a, name_b = sides(rooms, uids, asked, first, second)
     return Json(compare_figure((name_a, first), (name_b, second), normalise=normalise, theme=theme), headers=fresh)
 
 
@@ -51,7 +52,7 @@ def deltas_route(
     """How each class differs in the second run, or window, from the first: a bar with its 95 % interval."""
     uids = compare.two(runs, asked)
     first, second = compare.pair(rooms, uids, asked)
-    names = compare.sides(names_of(rooms, uids), first, second)
+    names = sides(rooms, uids, asked, first, second)
     a, b = scores(first.counts, metric), scores(second.counts, metric)
     figure = deltas_figure(
         first.class_names, a.rate, b.rate, differ(a, b), names=names, metric=metric, rows=rows, theme=theme
@@ -65,7 +66,7 @@ def compare_table(rooms: InRooms, fresh: FreshFigure, runs: compare.TwoRuns, ask
     """Each class's recall, precision and F1 in two runs, or windows, and their difference, second minus first."""
     uids = compare.two(runs, asked)
     first, second = compare.pair(rooms, uids, asked)
-    names = compare.sides(names_of(rooms, uids), first, second)
+    names = sides(rooms, uids, asked, first, second)
     differences = {name: compare.told(scores(first.counts, name), scores(second.counts, name)) for name in METRICS}
     header = ["split", "class", "metric", *names, "difference", "low", "high", "p", "q", "real"]
     rows = (
@@ -77,3 +78,17 @@ def compare_table(rooms: InRooms, fresh: FreshFigure, runs: compare.TwoRuns, ask
         for class_name, one in zip(first.class_names, listed, strict=True)
     )  # fmt: skip
     return Csv(f"compared {asked.split}", header, rows, fresh)
+
+
+def sides(rooms: Rooms, uids: list[str], asked: AskedPair, first: Confusion, second: Confusion) -> tuple[str, str]:
+    """What the two are called: by their runs, by their windows where the runs are one, by both where both differ."""
+    if uids[0] == uids[1]:
+        return _window(first), _window(second)
+    a, b = names_of(rooms, uids)
+    if asked.second is None:
+        return a, b
+    return f"{a}, {_window(first)}", f"{b}, {_window(second)}"
+
+
+def _window(one: Confusion) -> str:
+    return f"epoch {one.epoch}" if one.epoch is not None else f"steps {one.start:,}–{one.stop - 1:,}"

@@ -130,7 +130,6 @@ def summary(class_names: Sequence[str], found: Difference, names: tuple[str, str
             most = int(some[np.argmax(np.abs(value[some]))])
             count = f"{len(some)} of {len(class_names)} classes" if len(some) > 1 else "1 class"
             which = "most" if len(some) > 1 else "it is"
-            parts.append(
-                f"{word} in {count}, {which} {class_names[most]} ({value[most]:+.1f} points)".replace("-", "−")
-            )
+            points = f"{value[most]:+.1f} points".replace("-", "−")
+            parts.append(f"{word} in {count}, {which} {class_names[most]} ({points})")
     return f"{b} against {a}, {METRICS[metric]}: {'; '.join(parts)}."

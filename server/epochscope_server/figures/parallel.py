@@ -124,7 +124,8 @@ def summary(names: Sequence[str], axes: Sequence[Axis], colour: Axis | None, kep
     known = [one for one in found if math.isfinite(one[0])]
     if known:
         value, name = max(known, key=lambda one: abs(one[0]))
-        told += f" Of the params in numbers {bare(name)} goes with it most (rank correlation {value:+.2f})."
+        size = f"{value:+.2f}".replace("-", "−")
+        told += f" Of the params in numbers {bare(name)} goes with it most (rank correlation {size})."
     return told
 
 

@@ -63,7 +63,7 @@ def series_figure(
     placed, notes = _placed(drawn, rulers, unit, runs)
     if baseline is not None:
         placed = _apart(placed, baseline)
-        notes.append(f"Each line is the difference to {baseline}, which lies at 0.")
+        notes.append(f"Difference to {baseline}.")
         log = False
     if not placed:
         return empty_figure(notes[0] if notes else NOTHING, theme)

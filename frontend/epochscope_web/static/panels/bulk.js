@@ -7,7 +7,7 @@ import { h, say } from "./element.js";
 import { removeLater } from "./undo.js";
 import { count } from "./words.js";
 
-const MOST_COMPARED = 8; // more curves on one chart can't be told apart
+const MOST_COMPARED = 200; // the first eight are drawn over each other, params and results are of all
 
 /**
  * @param {Loop} loop

@@ -1,21 +1,26 @@
-// Two runs or more over each other: a class's curves, loss and metrics, and the signed difference of two matrices.
+// Two runs or more over each other, or two windows of one: results and params, curves, scalars, what differs.
 
-/** @import {By, Changed, Figure, Loop, Metric, Normalise, Page, Run, Split, View} from "../types.d.ts" */
+/** @import {By, Figure, Loop, Metric, Page, Run, Split, View} from "../types.d.ts" */
 import * as api from "../api.js";
 import { Chart } from "./chart.js";
 import { list, segments } from "./controls.js";
+import { difference } from "./difference.js";
 import { fill, h } from "./element.js";
 import { focusChoice } from "./focus.js";
 import { groups } from "./groups.js";
 import { statusMark } from "./header.js";
-import { NORMALISE, labelName, labelOptions, matrixNames, output, outputName } from "./matrix.js";
+import { labelName, labelOptions, output, outputName } from "./matrix.js";
+import { params } from "./params.js";
+import { results } from "./results.js";
 import { scalars } from "./scalars.js";
-import { METRICS, change, changeOfCount, count, measure } from "./words.js";
+import { METRICS, count, measure } from "./words.js";
+
+const IN_FRONT = 8; // runs drawn over each other; more could not be told apart
 
 /** @param {Loop} loop @returns {Page} */
 export function comparePage(loop) {
   let view = loop.view();
-  /** @type {Run[]} */
+  /** Those drawn over each other. @type {Run[]} */
   let runs = [];
   let wanted = "";
   /** @type {AbortController | null} */
@@ -25,39 +30,27 @@ export function comparePage(loop) {
   let revs = "";
   let closed = false;
 
-  const split = segments("Split", /** @type {[Split, string][]} */ ([["train", "train"], ["val", "val"]]), (value) => loop.go({ split: value, from: null, to: null }));
+  const split = segments("Split", /** @type {[Split, string][]} */ ([["train", "train"], ["val", "val"]]), (value) => loop.go({ split: value, from: null, to: null, second: null }));
   const metric = segments("Metric", /** @type {[Metric, string][]} */ ([["f1", "F1"], ["recall", "recall"], ["precision", "precision"]]), (value) => loop.go({ metric: value }));
   const by = segments("By", /** @type {[By, string][]} */ ([["batch", "batch"], ["epoch", "epoch"]]), (value) => loop.go({ by: value }));
-  const epoch = list("Matrices of epoch", (value) => loop.go({ epoch: value ? Number(value) : null, from: null, to: null }));
   const label = list("Label", (value) => loop.go({ label: value }));
-  const controls = h("div", { class: "controls", role: "group", "aria-label": "What is shown" }, label.element, split.element, metric.element, by.element, epoch.element);
+  const controls = h("div", { class: "controls", role: "group", "aria-label": "What is shown" }, label.element, split.element, metric.element, by.element);
   const legend = h("ul", { class: "legend panel", "aria-label": "Runs compared" });
+  const more = h("p", { class: "note" });
 
   const curves = new Chart("Classes", "large", curvesTold);
   const focus = focusChoice((chosen) => loop.go({ focus: chosen }), "worst class of the first run");
   curves.element.insertBefore(focus.element, curves.element.children[1] ?? null);
+  const table = results(loop);
   const lines = scalars(loop);
   const seeds = groups(loop);
-  const difference = new Chart("Difference of the matrices", "square", differenceTold);
-  const first = list("From", (value) => pair(value, second.element.querySelector("select")?.value ?? ""));
-  const second = list("to", (value) => pair(first.element.querySelector("select")?.value ?? "", value));
-  const normalise = segments("Share", NORMALISE, (value) => loop.go({ normalise: /** @type {Normalise} */ (value) }));
-  difference.tools.append(normalise.element);
-  const key = h("p", { class: "key" });
-  const rows = h("tbody");
-  const changes = h("section", { class: "largest" }, h("h3", {}, "Largest differences"), h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "true class, taken for"), h("th", { scope: "col", class: "n" }, "n"), h("th", { scope: "col", class: "n" }, "difference"))), rows));
-  const pairs = h("div", { class: "pairs" }, first.element, second.element);
-  const matrices = h("section", { class: "panel matrix" }, pairs, difference.element, key, changes);
-  const body = h("div", { class: "grid" }, h("div", { class: "panel wide" }, curves.element), matrices, h("div", { class: "panel low" }, lines.element), seeds.element);
+  const apart = difference(loop);
+  const made = params();
+  const wide = h("div", { class: "panel wide" }, curves.element);
+  const body = h("div", { class: "grid" }, table.element, wide, apart.matrix, apart.classes, h("div", { class: "panel low" }, lines.element), seeds.element, made.element);
   const trouble = h("div", { class: "trouble", role: "alert" });
-  const element = h("article", { class: "compare-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), h("h1", {}, "Compare"), trouble, legend, controls, body);
+  const element = h("article", { class: "compare-page" }, h("nav", { class: "crumbs" }, h("a", { href: loop.href({ page: "runs" }) }, "Runs")), h("h1", {}, "Compare"), trouble, legend, more, controls, body);
   for (const part of [legend, controls, body]) part.hidden = true;
-
-  /** The two runs of the difference stand first in the view. @param {string} a @param {string} b */
-  function pair(a, b) {
-    if (a === b) [a, b] = [view.runs[1] ?? a, view.runs[0] ?? b];
-    loop.go({ runs: [a, b, ...view.runs.filter((id) => id !== a && id !== b)] });
-  }
 
   /** @param {Figure} figure */
   function curvesTold({ layout: { meta } }) {
@@ -66,31 +59,9 @@ export function comparePage(loop) {
     focus.set(output(runs[0] ?? null, view)?.class_names ?? [], view.focus, meta.focus ?? []);
   }
 
-  /** @param {Figure} figure */
-  function differenceTold({ layout: { meta } }) {
-    const found = /** @type {Changed[]} */ (meta.largest ?? []);
-    const names = matrixNames(runs[0] ?? null, view);
-    const form = meta.unit === "predictions" ? changeOfCount : change;
-    changes.hidden = key.hidden = meta.empty === true;
-    fill(key, h("i", { class: "better", "aria-hidden": "true" }), "second run better", h("i", { class: "worse", "aria-hidden": "true" }), `second run worse. Numbers: second minus first, in ${meta.unit ?? "percentage points"}, where noise does not explain them.`);
-    fill(
-      rows,
-      ...found.slice(0, 8).map((one) =>
-        h(
-          "tr",
-          {},
-          h("td", {}, names[one.true] ?? "", h("span", { class: "arrow" }, " → "), one.true === one.predicted ? h("em", {}, "recognised") : (names[one.predicted] ?? "")),
-          h("td", { class: "n" }, `${count(one.a)} → ${count(one.b)}`),
-          h("td", { class: `n ${one.better ? "better" : "worse"}` }, h("i", { "aria-hidden": "true" }, one.better ? "◆" : "▲"), ` ${form(one.difference)}`, h("span", { class: "unseen" }, one.better ? " better" : " worse")),
-        ),
-      ),
-      found.length === 0 && h("tr", {}, h("td", { colspan: 3 }, "None beyond sampling noise.")),
-    );
-  }
-
   async function load() {
-    if (view.runs.length < 2) {
-      fill(trouble, h("p", {}, "Pick two runs or more to compare them."), h("a", { href: loop.href({ page: "runs" }) }, "Pick runs"));
+    if (view.runs.length < 1) {
+      fill(trouble, h("p", {}, "Pick two runs or more to compare them; one, to compare two windows of it."), h("a", { href: loop.href({ page: "runs" }) }, "Pick runs"));
       for (const part of [legend, controls, body]) part.hidden = true;
       return;
     }
@@ -101,12 +72,13 @@ export function comparePage(loop) {
     asked = new AbortController();
     const { signal } = asked;
     try {
-      runs = await Promise.all(view.runs.map((id) => api.run(id, signal)));
+      const front = view.runs.slice(0, IN_FRONT);
+      runs = await Promise.all(front.map((id) => api.run(id, signal)));
       if (closed) return;
       wanted = view.runs.join();
       trouble.replaceChildren();
       for (const part of [legend, controls, body]) part.hidden = false;
-      document.title = `Compare ${runs.length} runs · epochscope`;
+      document.title = `Compare ${count(view.runs.length)} ${view.runs.length === 1 ? "run" : "runs"} · epochscope`;
       const now = runs.map(({ rev }) => rev).join();
       const news = now !== revs;
       revs = now;
@@ -123,38 +95,49 @@ export function comparePage(loop) {
     }
   }
 
+  /** One run of the legend: its colour, its state, and what can be done with it here. @param {Run} run @param {number} place */
+  function item(run, place) {
+    const based = run.id === view.baseline;
+    return h(
+      "li",
+      {},
+      h("i", { class: `line run-${place % 10}`, "aria-hidden": "true" }),
+      h("a", { href: loop.href({ page: "run", run: run.id, runs: [] }) }, run.name),
+      h("span", { class: "project" }, run.project),
+      statusMark(run),
+      h("span", { class: "note" }, `val macro F1 ${measure(run.summary["val_macro_f1"])}`),
+      runs.length > 1 && h("button", { type: "button", class: "bare", "aria-pressed": based, title: based ? "Show all runs as they are" : "Show the others as their difference to this run", onclick: () => loop.go({ baseline: based ? "" : run.id }) }, based ? "baseline ×" : "as baseline"),
+      runs.length > 1 && h("a", { href: loop.href({ page: "compare", runs: [run.id], split: view.split }) }, "its own windows"),
+    );
+  }
+
   /** @param {boolean} news whether there may be new numbers, not only another view */
   function render(news) {
-    const ids = view.runs.join(",");
-    fill(legend, ...runs.map((run, place) => h("li", {}, h("i", { class: `line run-${place % 10}`, "aria-hidden": "true" }), h("a", { href: loop.href({ page: "run", run: run.id, runs: [] }) }, run.name), h("span", { class: "project" }, run.project), statusMark(run), h("span", { class: "note" }, `val macro F1 ${measure(run.summary["val_macro_f1"])}`))));
+    const ids = runs.map(({ id }) => id).join(",");
+    const alone = runs.length === 1;
+    fill(legend, ...runs.map(item));
+    more.hidden = view.runs.length <= IN_FRONT;
+    more.textContent = `The first ${IN_FRONT} of ${count(view.runs.length)} runs are drawn over each other; params and results are of all of them.`;
     split.set(view.split, /** @type {Split[]} */ (["train", "val"]).filter((one) => runs.some((run) => run.splits.includes(one))));
     metric.set(view.metric);
     by.set(view.by);
-    normalise.set(view.normalise);
-    const both = runs.slice(0, 2).map((run) => run.spans.filter((span) => span.split === view.split).map((span) => span.epoch));
-    const epochs = (both[0] ?? []).filter((one) => both[1]?.includes(one));
-    epoch.set(view.epoch ? String(view.epoch) : "", [["", "all"], ...epochs.map((one) => /** @type {[string, string]} */ ([String(one), String(one)]))]);
     label.set(labelName(runs[0] ?? null, view), labelOptions(runs[0] ?? null, view));
-    const options = runs.map((run) => /** @type {[string, string]} */ ([run.id, run.name]));
-    first.set(view.runs[0] ?? "", options);
-    second.set(view.runs[1] ?? "", options);
+    table.show(view, runs, news);
+    made.show(runs);
     lines.show(view, runs, news);
+    seeds.element.hidden = alone;
     if (runs.some((run) => !run.outputs.length)) {
       const missing = runs.find((run) => !run.outputs.length)?.name ?? "";
       curves.tell(`${missing} has no confusion counts.`);
-      difference.tell(`${missing} has no confusion counts.`);
+      apart.tell(`${missing} has no confusion counts.`);
       seeds.tell(`${missing} has no confusion counts.`);
-      changes.hidden = key.hidden = true;
       return;
     }
-    seeds.show(view, runs, news);
-    const named = outputName(runs[0] ?? null, view);
-    const query = { runs: ids, split: view.split, metric: view.metric, by: view.by, focus: view.focus?.join(","), output: named, theme: loop.theme() };
+    if (!alone) seeds.show(view, runs, news);
+    const query = { runs: ids, split: view.split, metric: view.metric, by: view.by, focus: view.focus?.join(","), output: outputName(runs[0] ?? null, view), theme: loop.theme() };
     curves.note.textContent = view.by === "epoch" ? `${view.split}, epoch by epoch` : `${view.split}, 95 % bands`;
     curves.show("classes", query, news);
-    const matrices = { runs: view.runs.slice(0, 2).join(","), split: view.split, epoch: view.epoch, from: view.from, to: view.to, normalise: view.normalise, output: named, label: labelName(runs[0] ?? null, view), theme: loop.theme() };
-    difference.note.textContent = `${view.split}, ${view.epoch ? `epoch ${view.epoch}` : "whole runs"}`;
-    difference.show("compare", matrices, news);
+    apart.show(view, runs, news);
   }
 
   return {
@@ -172,7 +155,8 @@ export function comparePage(loop) {
       closed = true;
       asked?.abort();
       curves.close();
-      difference.close();
+      table.close();
+      apart.close();
       seeds.close();
       lines.close();
     },

@@ -4,6 +4,7 @@
 import { Chart } from "./chart.js";
 import { fill, h } from "./element.js";
 import { labelName, outputName } from "./matrix.js";
+import { said } from "./params.js";
 import { METRICS, count } from "./words.js";
 
 const ROW = 30; // pixels of a class
@@ -54,10 +55,33 @@ export function groups(loop) {
   };
 }
 
-/** The runs by the group that they were given, in the order in which groups come up; without any they are one. @param {Run[]} runs */
+const SEED = /seed|random_state/i;
+
+/**
+ * The runs by the group that they were given, in the order in which groups come up; where none was given, by their params,
+ * seeds aside; where nothing makes a group, they are one.
+ * @param {Run[]} runs
+ */
 function grouped(runs) {
-  /** @type {Map<string, string[]>} */
+  const given = runs.some(({ group }) => group);
+  /** @type {Map<string, Run[]>} */
   const found = new Map();
-  for (const run of runs) found.set(run.group, [...(found.get(run.group) ?? []), run.id]);
-  return [...found].map(([group, ids]) => ({ name: group || (found.size > 1 ? "no group" : "These runs"), ids }));
+  for (const run of runs) {
+    const key = given ? run.group : likeness(run);
+    found.set(key, [...(found.get(key) ?? []), run]);
+  }
+  if (given) return [...found].map(([group, own]) => ({ name: group || (found.size > 1 ? "no group" : "These runs"), ids: own.map(({ id }) => id) }));
+  const several = [...found.values()].filter((own) => own.length > 1);
+  if (several.length === 0 || found.size === 1) return [{ name: "These runs", ids: runs.map(({ id }) => id) }];
+  return several.map((own) => ({ name: told(own, several), ids: own.map(({ id }) => id) }));
+}
+
+/** What is the same of runs that differ by their seed alone. @param {Run} run */
+const likeness = (run) => JSON.stringify([run.project, ...Object.entries(run.params).filter(([name]) => !SEED.test(name)).sort()]);
+
+/** A group by what tells it from the others: a few of its params. @param {Run[]} own @param {Run[][]} groups */
+function told(own, groups) {
+  const values = (/** @type {string} */ name) => new Set(groups.map(([first]) => JSON.stringify(first?.params[name])));
+  const names = Object.keys(own[0]?.params ?? {}).filter((name) => !SEED.test(name) && values(name).size > 1);
+  return names.slice(0, 3).map((name) => `${name} ${said(own[0]?.params[name])}`).join(", ") || "Same params";
 }
