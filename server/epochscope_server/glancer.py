@@ -120,6 +120,8 @@ class Glancer:
             row["begun"] = max((one["epoch"] for one in spans.of_run(connection, row, "train")), default=0)
         if row["status"] == "running":  # a pass is over when the next epoch has begun
             row["passes"] = [one for one in row["passes"] if one["epoch"] < row["begun"]]
+        if not row["outputs"]:
+            return row, (row["status"],)  # nothing to be seen of it at a glance, however far it is
         coarse, _ = blocks(1, int(row["steps"].get("train", 0)), fine=COARSE)
         return row, (row["status"], row["begun"], len(row["passes"]), len(coarse), str(row["outputs"])[:200])
 
