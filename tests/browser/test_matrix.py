@@ -192,3 +192,19 @@ def test_a_class_under_the_mouse_is_lit_in_curves_matrix_and_list_without_a_new_
     tab.page.mouse.move(5, 5)
     assert tab.drawn("Confusion", "gd.querySelectorAll('.crossing').length") == 0
     assert not tab.page.evaluate("[...document.querySelectorAll('.js-plotly-plot')].some(gd => gd.drawnAgain)")
+
+
+def test_on_a_phone_there_are_no_more_names_below_a_matrix_than_fit(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown, width=400).open("/runs/hundred00001")
+    places = tab.drawn("Confusion", "gd._fullLayout.xaxis.tickvals.map(v => gd._fullLayout.xaxis.d2p(v))")
+    assert len(places) > 5
+    assert min(np.diff(places)) >= 9  # pixels: the height of a letter
+    names = tab.drawn("Confusion", "[gd._fullLayout.xaxis.ticktext[1], gd._fullLayout.xaxis.tickvals[1]]")
+    assert names[0] == f"kind {names[1]:02d}"
+
+
+def test_two_classes_have_share_and_count_in_their_cells(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/runs/pets00000001")
+    shares = tab.matrix()
+    (texts,) = tab.drawn("Confusion", "[gd._fullData[0].text]")
+    assert texts[0][1].startswith(f"{100 * shares[0, 1]:.1f} %<br>")

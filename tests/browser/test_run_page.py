@@ -48,7 +48,7 @@ def test_every_chart_is_drawn_by_the_trace_types_it_was_made_of(shown: Service, 
     assert tab.drawn("Confusion", "gd._fullData.map(t => t.type)") == ["heatmap", "heatmap"]
     for title in ("Loss", "accuracy", "Learning rate"):
         assert set(tab.drawn(title, "gd._fullData.map(t => t.type)")) == {"scatter"}
-    assert tab.page.locator(".veil:visible").count() == 0
+    expect(tab.page.locator(".veil:visible")).to_have_count(0)
 
 
 def test_the_curves_are_those_of_scikit_learn(shown: Service, tabs: Tabs, fashion: Story) -> None:

@@ -83,6 +83,7 @@ def test_text_stands_in_cells_only_where_it_can_be_read(confusion_of: Any, valid
         figure = validated(confusion_figure(confusion_of(np.full((classes, classes), 30), names), normalise="true"))
         return [trace["text"][0][1] if "text" in trace else "" for trace in figure["data"]]
 
+    assert cells(2) == ["50.0 %<br>30", ""]  # room for the count too
     assert cells(4) == ["25.0", ""]
     assert cells(12) == ["8.3", ""]
     assert cells(30) == ["3", ""]

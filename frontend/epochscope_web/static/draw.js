@@ -18,6 +18,8 @@
 
 const SCRIPT = "/vendor/plotly-cartesian-4.1.1.min.js";
 const LEAST_TEXT = 8; // pixels; smaller can't be read
+const LEAST_TICK = 11; // pixels from one slanted name to the next
+const BESIDE = 150; // pixels beside the cells of a matrix: names and the bar of its ink
 const CONFIG = Object.freeze({
   displaylogo: false,
   showSendToCloud: false, // it would send the reader's numbers to a company
@@ -54,7 +56,7 @@ export async function draw(box, figure, drawing = {}) {
     return;
   }
   const brushes = known?.brushes ?? 0;
-  const layout = { ...figure.layout, ...marked(box, figure, drawing), ...stretched(figure, drawing), ...(drawing.legend === false ? { showlegend: false } : {}), selections: [], selectionrevision: brushes };
+  const layout = { ...figure.layout, ...marked(box, figure, drawing), ...spaced(box, figure), ...stretched(figure, drawing), ...(drawing.legend === false ? { showlegend: false } : {}), selections: [], selectionrevision: brushes };
   await plotly.react(box, legible(box, figure), layout, { ...CONFIG });
   // Its texts are single numbers without order: a screen reader gets the sentence and the table beside the chart instead.
   for (const drawn of box.querySelectorAll("svg.main-svg")) drawn.setAttribute("aria-hidden", "true");
@@ -66,6 +68,16 @@ export async function draw(box, figure, drawing = {}) {
     boxes.set(box, { drawing, pending: null, held: false, brushes, width: box.clientWidth, figure });
     listen(/** @type {Plot} */ (box));
   }
+}
+
+/** The names below a matrix, of as many classes as there is room for. @param {HTMLElement} box @param {Figure} figure */
+function spaced(box, figure) {
+  const axis = /** @type {{ tickvals?: number[], ticktext?: string[] }} */ (figure.layout["xaxis"]);
+  if (!figure.layout.meta.order || !axis?.tickvals?.length) return {};
+  const every = Math.ceil((axis.tickvals.length * LEAST_TICK) / Math.max(box.clientWidth - BESIDE, 1));
+  if (every < 2) return {};
+  const kept = (/** @type {number} */ at) => at % every === 0;
+  return { xaxis: { ...axis, tickvals: axis.tickvals.filter((_, at) => kept(at)), ticktext: (axis.ticktext ?? []).filter((_, at) => kept(at)) } };
 }
 
 /** The x axis over the stretch that is to be seen. @param {Figure} figure @param {Drawing} drawing */
@@ -118,7 +130,7 @@ export function light(classes) {
     box.classList.toggle("lighting", some);
     for (const { line, of } of lines) line.classList.toggle("lit", some && classes.includes(of));
     for (const old of box.querySelectorAll(".crossing")) old.remove();
-    const rows = meta.order ?? meta.rows ?? [];
+    const rows = meta.charts ? [] : (meta.order ?? meta.rows ?? []);
     for (const [at, index] of classes.entries()) {
       const place = rows.indexOf(index);
       if (place < 0) continue;

@@ -8,6 +8,7 @@ from epochscope_server.analysis.rates import Numbers, Rate, Whole, wilson
 from epochscope_server.figures import text
 from epochscope_server.figures.matrix import HOVER_ALL, HOVER_NONE, TEXT_COARSE, TEXT_FINE
 
+ROOMY = 2  # up to so many classes, a cell has room for share and count
 TOLD = 1200  # cells with all lines, the largest counts; further ones say their count alone
 
 
@@ -22,7 +23,8 @@ def in_cells(values: Numbers, counts: Whole, normalise: str) -> list[list[str]] 
             return ""
         if normalise == "none":
             return text.compact(count)
-        return form.format(100 * value) if value >= least else ""
+        share = form.format(100 * value) if value >= least else ""
+        return f"{share} %<br>{text.compact(count)}" if len(counts) <= ROOMY else share
 
     return [
         [cell(value, count) for value, count in zip(*row, strict=True)]

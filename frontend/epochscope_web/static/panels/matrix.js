@@ -62,7 +62,7 @@ export function matrix(loop) {
   /** @param {Figure} figure */
   function told({ layout: { meta } }) {
     chart.title.textContent = ["Confusion", labelName(run, view), named(meta)].filter(Boolean).join(", ");
-    const how = meta.empty ? "" : " Click a cell to follow it over time, a name to see its class.";
+    const how = meta.empty ? "" : " Click a cell to follow it, a name for its class.";
     chart.note.textContent = meta.total ? `${count(meta.total)} predictions, ${count(meta.right ?? 0)} right.${how}` : "";
     chart.element.classList.toggle("unpainted", meta.empty === true && meta.total !== undefined);
     classAt = meta.order ?? [];

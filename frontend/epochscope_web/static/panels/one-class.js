@@ -20,10 +20,11 @@ export function oneClass(loop) {
   const before = h("a", { class: "step", rel: "prev" });
   const after = h("a", { class: "step", rel: "next" });
   const facts = h("dl", { class: "facts" });
-  const head = h("header", { class: "class-head panel" }, h("div", { class: "names" }, h("nav", { "aria-label": "Classes" }, back, before, after), title), facts);
-  const rates = part("Recall, precision and F1", "large", "95 % bands. Drag to choose a window.");
-  const went = part("Taken for", "medium", "");
-  const came = part("Taken for it", "medium", "");
+  const trouble = h("p", { class: "note", role: "status" });
+  const head = h("header", { class: "class-head panel" }, h("div", { class: "names" }, h("nav", { "aria-label": "Classes" }, back, before, after), title), facts, trouble);
+  const rates = part("One class", "large", "95 % bands. Drag to choose a window.");
+  const went = part("Where its mistakes go", "medium", "");
+  const came = part("Where they come from", "medium", "");
   const lists = h("div", { class: "lists" });
   const happened = h("ol", { class: "changes" });
   const changes = h("section", { class: "panel told" }, h("h3", {}, "What happened to it"), happened);
@@ -101,6 +102,7 @@ export function oneClass(loop) {
         labels ? none : api.confused(id, { ...base, ...window, predicted: String(one), limit: LISTED }, signal),
         api.stability(id, base, signal),
       ]);
+      fill(trouble);
       const told = steady.classes[one];
       const fact = (/** @type {string} */ name, /** @type {string} */ value, more = "") => h("div", {}, h("dt", {}, name), h("dd", {}, value, more && h("small", {}, ` ${more}`)));
       const band = (/** @type {"recall" | "precision" | "f1"} */ metric) => {
@@ -119,7 +121,9 @@ export function oneClass(loop) {
       if (lists.parentElement) lists.parentElement.hidden = labels;
       tell(told);
     } catch (error) {
-      if (!signal.aborted) fill(facts, h("p", { class: "note" }, error instanceof Error ? error.message : String(error)));
+      if (signal.aborted) return;
+      key = "";
+      fill(trouble, error instanceof Error ? error.message : String(error));
     }
   }
 
@@ -189,7 +193,8 @@ export function oneClass(loop) {
       for (const box of element.children) if (box !== head) /** @type {HTMLElement} */ (box).hidden = missing;
       if (missing) {
         fill(title, `There is no class ${one}`);
-        fill(facts, h("p", { class: "note" }, all.length ? `This run has ${count(all.length)} classes, 0 to ${count(all.length - 1)}.` : "This run has no classes."));
+        fill(facts);
+        fill(trouble, all.length ? `This run has ${count(all.length)} classes, 0 to ${count(all.length - 1)}.` : "This run has no classes.");
         key = "";
         return;
       }

@@ -39,7 +39,7 @@ export function runPage(loop) {
   const by = segments("By", [["batch", "batch"], ["epoch", "epoch"]], (value) => loop.go({ by: value }));
   const width = list("Window", (value) => loop.go({ width: value === "auto" ? null : Number(value) }));
   const output = list("Output", (value) => loop.go({ output: value, label: "", focus: null, cell: null, class: null, find: "" }));
-  const label = list("Label", (value) => loop.go({ label: value }));
+  const label = list("Label", (value) => loop.go({ label: value, ...(view.class === null ? {} : { class: Math.max(0, chosenOutput(run, view)?.class_names.indexOf(value) ?? 0) }) }));
   const from = h("input", { type: "number", min: 1, inputmode: "numeric", "aria-label": "First step of the window", placeholder: "first", onchange: window });
   const to = h("input", { type: "number", min: 1, inputmode: "numeric", "aria-label": "Last step of the window", placeholder: "last", onchange: window });
   const whole = h("button", { type: "button", class: "quiet", onclick: () => loop.go({ from: null, to: null, epoch: null }) }, "Whole run");
