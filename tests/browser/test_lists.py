@@ -90,8 +90,8 @@ def test_runs_that_cannot_be_compared_say_why(shown: Service, tabs: Tabs) -> Non
     tab.drawn("Loss", "gd._fullData.length")
 
 
-def test_one_run_alone_is_sent_back_to_the_list(shown: Service, tabs: Tabs) -> None:
-    tab = tabs(shown).open("/compare?runs=fashion00001")
+def test_who_compares_nothing_is_sent_back_to_the_list(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/compare")
     expect(tab.page.get_by_role("alert")).to_contain_text("Pick two runs or more")
     expect(tab.page.get_by_role("link", name="Pick runs")).to_be_visible()
 

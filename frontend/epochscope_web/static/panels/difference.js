@@ -32,7 +32,7 @@ export function difference(loop) {
 
   /** Which two runs are compared: a baseline stays, the others change places. @param {string} a @param {string} b */
   function choose(a, b) {
-    if (a === b) [a, b] = [second.element.querySelector("select")?.dataset["was"] ?? b, a];
+    if (a === b) [a, b] = [runs[1]?.id ?? a, runs[0]?.id ?? b];
     const rest = view.runs.filter((id) => id !== a && id !== b);
     loop.go({ runs: [a, b, ...rest].filter((id) => view.runs.includes(id)), ...(view.baseline && view.baseline !== a ? { baseline: a } : {}) });
   }

@@ -7,6 +7,7 @@ import { fill, h } from "./element.js";
 import { measure } from "./words.js";
 
 const MOST_AXES = 12;
+const AXIS = 105; // pixels at least, so that names stand apart
 const LESS_IS_BETTER = /loss|error|mse|mae|perplexity/i;
 
 /** @param {Loop} loop */
@@ -20,10 +21,10 @@ export function results(loop) {
   const baseline = list("Baseline", (value) => loop.go({ baseline: value }));
   chart.tools.prepend(sheet, colour.element, baseline.element);
   const chips = h("ul", { class: "chips", "aria-label": "Ranges that runs must pass" });
-  const along = h("select", { "aria-label": "Axis" });
-  const low = h("input", { type: "number", step: "any", "aria-label": "From", placeholder: "from" });
-  const high = h("input", { type: "number", step: "any", "aria-label": "To", placeholder: "to" });
-  const word = h("select", { "aria-label": "Is", hidden: true });
+  const along = h("select", { "aria-label": "Axis of the range" });
+  const low = h("input", { type: "number", step: "any", "aria-label": "Range begins at", placeholder: "from" });
+  const high = h("input", { type: "number", step: "any", "aria-label": "Range ends at", placeholder: "to" });
+  const word = h("select", { "aria-label": "Range is", hidden: true });
   const { element: range, close: shut } = popover("Add a range", h("form", { onsubmit: added }, along, low, high, word, h("button", { type: "submit" }, "Add")));
   along.addEventListener("change", ends);
   const head = h("tr");
@@ -46,6 +47,7 @@ export function results(loop) {
   function told({ layout: { meta } }) {
     axes = meta.axes ?? [];
     const listed = meta.table ?? [];
+    chart.plot.style.minWidth = `${axes.length * AXIS}px`; // on a phone it is scrolled
     chart.note.textContent = meta.empty ? "" : meta.summary;
     baseline.set(view.baseline, [["", "none"], ...listed.map(({ id, name }) => /** @type {[string, string]} */ ([id, name]))]);
     colour.set(meta.colour ?? "", fields().filter((name) => name.startsWith("summary.")).map((name) => [name, bare(name)]));
