@@ -50,7 +50,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     service.stop()
 
 
-def counted_once(labels: np.ndarray, guesses: np.ndarray) -> wire.ConfusionColumns:  # type: ignore[type-arg]
+def counted_once(labels: np.ndarray, guesses: np.ndarray) -> wire.ConfusionColumns:
     from stage import counted
 
     return counted([(labels, guesses)])

@@ -117,7 +117,7 @@ def test_two_ways_of_smoothing_are_one_too_many(told: Training) -> None:
     assert "not for both" in answer.json()["error"]["message"]
 
 
-def decoded(column: dict[str, str]) -> np.ndarray:  # type: ignore[type-arg]
+def decoded(column: dict[str, str]) -> np.ndarray:
     return np.frombuffer(base64.b64decode(column["bdata"]), column["dtype"])
 
 

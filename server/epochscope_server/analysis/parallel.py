@@ -115,10 +115,10 @@ def correlation(a: Numbers, b: Numbers) -> float:
     both = np.isfinite(a) & np.isfinite(b)
     if both.sum() < FEWEST:
         return math.nan
-    ranks = [_ranks(one[both]) for one in (a, b)]
-    if any(one.std() == 0 for one in ranks):
+    first, second = _ranks(a[both]), _ranks(b[both])
+    if first.std() == 0 or second.std() == 0:
         return math.nan
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 def _ranks(values: Numbers) -> Numbers:

@@ -101,7 +101,7 @@ def read(rooms: Rooms, runs: str) -> Many:
         rows = [stored.get(connection, uid) for uid in uids]
     names = [str(row["name"]) for row in rows]
     told = [f"{name} · {uid[:4]}" if names.count(name) > 1 else name for name, uid in zip(names, uids, strict=True)]
-    fields = [
+    fields: list[Fields] = [
         {f"params.{name}": value for name, value in row["params"].items()}
         | {f"summary.{name}": value for name, value in stored.summary(row["last"]).items()}
         for row in rows
