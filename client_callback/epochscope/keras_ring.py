@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 
 from epochscope.keras_classify import OUT_OF_RANGE, UNCOUNTED
 
+_ROW = 2**40  # more entries than are written between two readings
+
 
 class Ring:
     """One log on the device, of training or of evaluation."""
 
     def __init__(self) -> None:
         self._entries: Any = None  # tf.Variable int64 [size]
-        self._end: Any = None  # tf.Variable int64 [2]: entries and rows ever written
-        self._size = 0
-        self._read = 0
-        self._read_rows = 0
+        self._end: Any = None  # tf.Variable int64 []: entries ever written, and _ROW times the rows; it may wrap
+        self._size = 0  # a power of 2
+        self._read = 0  # what the end was when it was last read
         self._longest = 0
 
     def write(self, row: Any, length: Any, size: int) -> None:
@@ -38,17 +39,18 @@ class Ring:
                     make.join()
                 else:
                     self._make(size)
+        start = self._end.read_value()
         # Only after the row: at the end of the data a step begins that has none, and must not count one.
         with tf.control_dependencies([row]):
-            end = self._end.assign_add(tf.stack([length, tf.constant(1, tf.int64)]), read_value=True)[0]
-        # (end - length) + range: a range that starts at a variable would make XLA compile every step anew.
-        indices = ((end - length) + tf.range(length)) % self._size
+            self._end.assign_add(length + _ROW, read_value=False)
+        # start + range: a range that starts at a variable would make XLA compile every step anew.
+        indices = tf.bitwise.bitwise_and(start + tf.range(length), self._size - 1)
         tf.raw_ops.ResourceScatterUpdate(resource=self._entries.handle, indices=indices, updates=row)
 
     def _make(self, size: int) -> None:
-        self._size = size
-        self._entries = tf.Variable(tf.zeros([size], tf.int64), trainable=False, name="epochscope_log")
-        self._end = tf.Variable(tf.zeros([2], tf.int64), trainable=False, name="epochscope_end")
+        self._size = 1 << (size - 1).bit_length()
+        self._entries = tf.Variable(tf.zeros([self._size], tf.int64), trainable=False, name="epochscope_log")
+        self._end = tf.Variable(tf.zeros([], tf.int64), trainable=False, name="epochscope_end")
 
     def nearly_full(self, batches: int) -> bool:
         """Whether so many batches may have filled half of it; also while the length of a row is not known."""
@@ -58,20 +60,20 @@ class Ring:
         """The entries written since the last reading, and how many rows were overwritten before they were read."""
         if self._entries is None:
             return np.empty(0, np.int64), 0
-        end, rows = (int(number) for number in self._end.numpy())
-        start, start_rows = self._read, self._read_rows
-        self._read, self._read_rows = end, rows
-        if end - start > self._size:
-            self._longest = max(self._longest, (end - start) // (rows - start_rows))
-            return np.empty(0, np.int64), rows - start_rows
-        if start == end:
+        end = int(self._end.numpy())
+        rows, written = divmod((end - self._read) % 2**64, _ROW)
+        first, self._read = self._read % self._size, end
+        if written > self._size:
+            self._longest = max(self._longest, written // rows)
+            return np.empty(0, np.int64), rows
+        if not written:
             return np.empty(0, np.int64), 0
         # A view, and a copy of what is new: the log has room for far more than is read at a time.
         entries = np.asarray(memoryview(self._entries.read_value()))
-        first, last = start % self._size, end % self._size
+        last = end % self._size
         piece = entries[first:last].copy() if first < last else np.concatenate([entries[first:], entries[:last]])
-        if rows > start_rows:
-            self._longest = max(self._longest, len(piece) // (rows - start_rows))
+        if rows:
+            self._longest = max(self._longest, len(piece) // rows)
         return piece, 0
 
     @property
