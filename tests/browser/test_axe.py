@@ -57,7 +57,7 @@ def faults(tab: Tab) -> list[str]:
 def clean(tab: Tab) -> None:
     """Light and dark."""
     for scheme in ("light", "dark"):
-        tab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        tab.page.emulate_media(color_scheme=scheme)
         tab.page.wait_for_timeout(100)
         assert faults(tab) == [], scheme
     tab.page.emulate_media(color_scheme="light")

@@ -109,7 +109,8 @@ def test_no_values_make_an_empty_figure_with_a_sentence(validated: Any) -> None:
 
 
 def test_steps_beyond_two_to_the_31_stay_exact(validated: Any, decoded: Any) -> None:
-    far = SeriesPoints("loss", "train", "batch", *(np.array([value]) for value in (2**53 - 1, 1, 1.0, 1.0, 1.0, 0)))
+    one = np.array([1])
+    far = SeriesPoints("loss", "train", "batch", np.array([2**53 - 1]), one, one + 0.0, one + 0.0, one + 0.0, one - 1)
     (line,) = lines(validated(series_figure([("", far)])))
     assert decoded(line["x"]).tolist() == [2**53 - 1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,10 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             kind = ("stalled", "nan", "lost")[number % 3]
             details = {"step": 5, "value": "NaN", "by": "batch", "first": 3}
             one = New(f"cause {number}", kind, split="train", over=number == 1, details=details)
-            writer = sealer(service)._writer
-            writer.submit(
-                lambda c, run=training.run, one=one, ms=100 * (number // 2): alerts.record(c, run, [one], {}, [], ms)
-            ).result()
+            record = partial(
+                alerts.record, uid=training.run, new=[one], over={}, webhooks=[], now_ms=100 * (number // 2)
+            )
+            sealer(service)._writer.submit(record).result()
     yield service
     service.stop()
 

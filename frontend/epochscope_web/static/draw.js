@@ -40,6 +40,10 @@ const CONFIG = Object.freeze({
 const boxes = new WeakMap();
 /** @type {Promise<Plotly> | null} */
 let loading = null;
+let held = 0;
+
+/** For how many milliseconds drawing has held the page so far. */
+export const drawn = () => held;
 
 /**
  * Draw a figure in a box, or what is new of it where one is drawn already; zoom stays.
@@ -57,7 +61,10 @@ export async function draw(box, figure, drawing = {}) {
   }
   const brushes = known?.brushes ?? 0;
   const layout = { ...figure.layout, ...marked(box, figure, drawing), ...spaced(box, figure), ...stretched(figure, drawing), ...(drawing.legend === false ? { showlegend: false } : {}), selections: [], selectionrevision: brushes };
-  await plotly.react(box, legible(box, figure), layout, { ...CONFIG });
+  const began = performance.now();
+  const reacted = plotly.react(box, legible(box, figure), layout, { ...CONFIG });
+  held += performance.now() - began;
+  await reacted;
   // Its texts are single numbers without order: a screen reader gets the sentence and the table beside the chart instead.
   for (const drawn of box.querySelectorAll("svg.main-svg")) drawn.setAttribute("aria-hidden", "true");
   if (known) {

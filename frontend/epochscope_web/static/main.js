@@ -2,6 +2,7 @@
 
 /** @import {LiveState, Loop, Page, View} from "./types.d.ts" */
 import * as address from "./address.js";
+import { drawn } from "./draw.js";
 import { listen } from "./keys.js";
 import { live } from "./live.js";
 import { aboutPage } from "./panels/about.js";
@@ -14,7 +15,8 @@ import { runPage } from "./panels/run.js";
 import { runsPage } from "./panels/runs.js";
 import { settingsPage } from "./panels/settings.js";
 
-const BREATH_MS = 1000; // news are shown at most so often
+const BREATH_MS = { least: 250, most: 1000 }; // news are shown at most so often
+const DRAWING = 0.2; // and so seldom that drawing them takes no more than this share of the page's time
 const DRAG_MS = 60; // what a drag shows on its way may lag behind so much
 const ROUND_MS = 15000; // a run that falls silent sends no news of it
 
@@ -123,6 +125,8 @@ function connected(state) {
 
 let fresh = true; // nothing new since the page was last shown
 let last = 0;
+let breath = BREATH_MS.most;
+let drawnBefore = 0;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let soon;
 
@@ -135,8 +139,10 @@ function refresh() {
     if (document.hidden) return;
     fresh = true;
     last = Date.now();
+    breath = Math.min(BREATH_MS.most, Math.max(BREATH_MS.least, (drawn() - drawnBefore) / DRAWING));
+    drawnBefore = drawn();
     shown?.page.refresh();
-  }, Math.max(0, last + BREATH_MS - Date.now()));
+  }, Math.max(0, last + breath - Date.now()));
 }
 
 document.addEventListener("visibilitychange", () => {

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from epochscope_server.store.database import Database
 from epochscope_server.store.schema import run
 
-_SCHEMA = sa.select(sa.column("version_num")).select_from(sa.table("alembic_version"))
+_SCHEMA: sa.Select[tuple[str]] = sa.select(sa.column("version_num")).select_from(sa.table("alembic_version"))
 
 
 @dataclass(frozen=True)
