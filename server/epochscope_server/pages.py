@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import mimetypes
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from epochscope_server.errors import NotFoundError
 
 # A name with a version in it never changes its content, so it may be kept.
 _VERSIONED = re.compile(r"-\d+\.\d+\.\d+\.")
+# Scripts of their own: of the API's documentation, and of the worker that all pages share.
+_NO_MODULES = {"docs.js", "live-worker.js"}
 _PACKED = {".js", ".css", ".html", ".svg", ".txt"}
 
 
@@ -31,6 +34,7 @@ class _File:
 def pages(static: Path) -> APIRouter:
     """Routes for every file under ``static``; the addresses of pages all answer ``index.html``."""
     files = {path.relative_to(static).as_posix(): _read(path) for path in sorted(static.rglob("*")) if path.is_file()}
+    files["index.html"] = _file("index.html", _with_modules(files))
     router = APIRouter(include_in_schema=False)
 
     async def index(request: Request) -> Response:
@@ -53,18 +57,31 @@ def pages(static: Path) -> APIRouter:
     return router
 
 
+def _with_modules(files: Mapping[str, _File]) -> bytes:
+    """The page, which names all its modules at once: else a browser finds them one import after another."""
+    modules = [
+        name for name in files if name.endswith(".js") and name not in _NO_MODULES and not name.startswith("vendor/")
+    ]
+    asked = "\n".join(f'    <link rel="modulepreload" href="/{name}" />' for name in modules)
+    return files["index.html"].content.replace(b"    <!-- modules -->", asked.encode())
+
+
 def _read(path: Path) -> _File:
-    content = path.read_bytes()
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    if path.suffix == ".js":
+    return _file(path.name, path.read_bytes())
+
+
+def _file(name: str, content: bytes) -> _File:
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    suffix = Path(name).suffix
+    if suffix == ".js":
         kind = "text/javascript"  # some machines' tables say otherwise, and browsers then refuse modules
     text = kind.startswith("text/")
     return _File(
         content,
-        gzip.compress(content, 6, mtime=0) if path.suffix in _PACKED and len(content) > 1024 else None,
+        gzip.compress(content, 6, mtime=0) if suffix in _PACKED and len(content) > 1024 else None,
         f"{kind}; charset=utf-8" if text else kind,
         f'"{hashlib.sha256(content).hexdigest()[:20]}"',
-        "public, max-age=31536000, immutable" if _VERSIONED.search(path.name) else "no-cache",
+        "public, max-age=31536000, immutable" if _VERSIONED.search(name) else "no-cache",
     )
 
 

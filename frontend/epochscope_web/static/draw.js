@@ -33,7 +33,7 @@ const CONFIG = Object.freeze({
 
 /**
  * What is known of a box beside what Plotly knows.
- * @typedef {{ drawing: Drawing, pending: (() => void) | null, held: boolean, brushes: number, width: number, figure: Figure }} Known
+ * @typedef {{ drawing: Drawing, pending: (() => void) | null, held: boolean, brushes: number, width: number, figure: Figure, drawn: string }} Known
  */
 
 /** @type {WeakMap<HTMLElement, Known>} */
@@ -71,8 +71,9 @@ export async function draw(box, figure, drawing = {}) {
     known.drawing = drawing;
     known.figure = figure;
     known.width = box.clientWidth;
+    known.drawn = drawnOf(drawing, brushes);
   } else {
-    boxes.set(box, { drawing, pending: null, held: false, brushes, width: box.clientWidth, figure });
+    boxes.set(box, { drawing, pending: null, held: false, brushes, width: box.clientWidth, figure, drawn: drawnOf(drawing, brushes) });
     listen(/** @type {Plot} */ (box));
   }
 }
@@ -165,8 +166,13 @@ function cross(box, along, place) {
 /** Draw a figure's marks anew without asking for the figure. @param {HTMLElement} box @param {Drawing} drawing */
 export function mark(box, drawing) {
   const known = boxes.get(box);
-  if (known) void draw(box, known.figure, drawing);
+  if (!known) return;
+  if (known.drawn === drawnOf(drawing, known.brushes)) known.drawing = drawing;
+  else void draw(box, known.figure, drawing);
 }
+
+/** What is to be seen of a drawing, and how often the reader has drawn a stretch over it; what listens is left out. @param {Drawing} drawing @param {number} brushes */
+const drawnOf = (drawing, brushes) => JSON.stringify([drawing, brushes]);
 
 /**
  * What a box shows as a picture that says what it is: a data URL.
@@ -242,6 +248,11 @@ async function fit(box) {
   if (!known) return;
   await plotly.Plots.resize(box);
   if (box.clientWidth !== known.width) await draw(box, known.figure, known.drawing);
+}
+
+/** Have the library loaded, before there is anything to draw. */
+export function prepare() {
+  library().catch(() => {}); // told where it is needed
 }
 
 /** @returns {Promise<Plotly>} */

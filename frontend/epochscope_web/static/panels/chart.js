@@ -2,7 +2,7 @@
 
 /** @import {Drawing, Figure, FigureName, Query} from "../types.d.ts" */
 import { ApiError, figure } from "../api.js";
-import { draw, erase, mark } from "../draw.js";
+import { draw, erase, mark, prepare } from "../draw.js";
 import { fill, h, say } from "./element.js";
 import { saving } from "./save.js";
 
@@ -115,7 +115,9 @@ export class Chart {
     this.#stale = false;
     this.element.setAttribute("aria-busy", "true");
     try {
-      const drawn = await figure(wanted.name, wanted.query, asked.signal);
+      const answer = figure(wanted.name, wanted.query, asked.signal);
+      prepare(); // while the service works the figure out
+      const drawn = await answer;
       if (asked.signal.aborted) return;
       await this.#draw(drawn);
       if (!drawn.layout.meta.empty) this.saving.of(wanted.name, wanted.query);
