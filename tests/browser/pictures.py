@@ -37,9 +37,13 @@ Samples = tuple[NDArray[Any], NDArray[Any]]
 VIEWS = {
     "list": "/",
     "run": "/runs/{fashion}?cell=6,0",
-    "hundred": "/runs/{hundred}",
+    "class": "/runs/{fashion}?class=6",
+    "about": "/runs/{fashion}/about",
+    "hundred": "/runs/{hundred}?order=similar",
     "thousand": "/runs/{thousand}",
     "compare": "/compare?runs={fashion},{again}",
+    "alerts": "/alerts",
+    "settings": "/settings",
 }
 
 

@@ -7,15 +7,12 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from epochscope import wire
 from epochscope_server.store import fields, keeper, search
-from sealing import Store
 from stage import Service, Training, start_service
 
 TEXTS = ["adam", "Adam", "sgd", "émile", "z", "zebra 🦓", "true", "3", "", "x" * 300]
@@ -326,18 +323,3 @@ def test_pages_stay_put_while_runs_are_made_and_deleted(service: Service) -> Non
         service.ask(f"/runs/{new.run}", "DELETE")
         assert [run["id"] for run in rest["runs"]] == made[:4][: len(made) - 1][::-1]
         assert rest["next"] is None
-
-
-def test_what_changes_while_runs_are_indexed_is_left_for_the_next_look(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    info = wire.RunInfo("p", "n", 1, {"lr": 0.1})
-    changes = []
-    for uid in ("earlier0", "later000"):
-        change = store.post(wire.Flush(wire.VERSION, uid, "stream00", 1, 1, info)).change
-        assert change is not None
-        changes.append(change.number)
-    index = partial(fields.index, most=10)
-    assert store.writer.submit(partial(index, latest=changes[0])).result() == 1
-    assert store.writer.submit(partial(index, latest=changes[0])).result() == 0
-    assert store.writer.submit(partial(index, latest=changes[1])).result() == 1
-    store.close()
