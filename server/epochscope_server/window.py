@@ -31,14 +31,21 @@ def clip(start: int | None, stop: int | None, last: int) -> tuple[int, int]:
 
 
 def cut(
-    start: int, stop: int, points: int | None, width: int | None, most: int, unit: int = UNIT, hint: str = ""
+    start: int,
+    stop: int,
+    points: int | None,
+    width: int | None,
+    most: int,
+    unit: int = UNIT,
+    hint: str = "",
+    unasked: int = MOST_POINTS,
 ) -> tuple[Whole, Whole]:
     """Starts and stops, int64 [P], of consecutive windows: ``width`` steps each, or at most ``points`` of them.
 
-    Asked for neither, windows have a round width of at least LEAST_WIDTH steps, so that they stay the same while a run
-    grows; what is left over at an end, if it is less than half of one, belongs to its neighbour, since a point of a few
-    steps would say nothing and be looked at most. Of many points over a long stretch all but the ends lie on the grid
-    of ``unit`` steps or coarser, and are up to a third wider.
+    Asked for neither, there are at most ``unasked`` windows of a round width of at least LEAST_WIDTH steps, so that
+    they stay the same while a run grows; what is left over at an end, if it is less than half of one, belongs to its
+    neighbour, since a point of a few steps would say nothing and be looked at most. Of many points over a long stretch
+    all but the ends lie on the grid of ``unit`` steps or coarser, and are up to a third wider.
 
     Raises:
         InvalidError: there would be more than ``most`` windows; ``hint`` says what else can be asked.
@@ -47,7 +54,7 @@ def cut(
     exact = width is not None
     if points is not None:
         width = -(-total // points)
-    width = max(width or _round_width(total, min(most, MOST_POINTS)), 1)
+    width = max(width or _round_width(total, min(most, unasked)), 1)
     if (windows := -(-total // width)) > most:
         message = f"{windows:,} windows are too many here; at most {most:,}{hint}"
         raise InvalidError("too_many_points", message, "points")

@@ -52,6 +52,23 @@ def test_the_five_largest_confusions_and_the_rest_of_each_window(
     ]
 
 
+@pytest.mark.parametrize(("steps", "query"), [(8_000, {}), (20_000, {}), (20_000, {"points": 300}), (40, {})])
+def test_of_a_long_training_the_parts_are_still_those_of_the_same_windows(
+    service: Service, steps: int, query: dict[str, Any]
+) -> None:
+    training = Training(service, class_names=NAMES)
+    training.send(confusion=[counted([([2, 2, 2], [1, 2, 3])] * steps)])
+    rows = list(
+        csv.DictReader(
+            io.StringIO(
+                service.ask("/tables/mistakes", params={"run": training.run, "class": "cat", **query}).text, newline=""
+            )
+        )
+    )
+    assert sum(int(row["mistakes"]) for row in rows) == 2 * steps
+    assert all(int(row["mistakes"]) == int(row["bee"]) + int(row["dog"]) for row in rows)
+
+
 def test_the_same_other_class_has_the_same_colour_both_ways(
     service: Service, told: tuple[Training, np.ndarray, np.ndarray]
 ) -> None:

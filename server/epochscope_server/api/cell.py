@@ -103,8 +103,7 @@ def of_pairs(rooms: Rooms, uid: str, pairs: Sequence[tuple[int, int]], asked: As
         names = chosen.class_names
         covered = spans.of_run(connection, run, asked.split) if asked.by == "epoch" else None
         last = run["steps"].get(asked.split, 0)
-        most = POINTS if asked.points is None and asked.width is None else MAX_VALUES
-        starts, stops, epochs = stretches(asked, covered, last, most, pyramid.LEAF)
+        starts, stops, epochs = stretches(asked, covered, last, MAX_VALUES, pyramid.LEAF, unasked=POINTS)
         first = 2 * chosen.label if chosen.label is not None else 0
         counted = stored.fetch(connection, rooms.blocks, run, chosen.index, asked.split, starts, stops)
         summed = classes.fetch(connection, rooms.blocks, run, chosen.index, asked.split, starts, stops)

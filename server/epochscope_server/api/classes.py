@@ -82,8 +82,19 @@ def get_classes(
     )
 
 
-def read(rooms: Rooms, uid: str, asked: AskedCurves, classes: str | None = None) -> ClassCurves:
-    """The curves of run ``uid``, of all its classes or of those chosen, for every route that shows them."""
+def read(
+    rooms: Rooms,
+    uid: str,
+    asked: AskedCurves,
+    classes: str | None = None,
+    unit: int = window.UNIT,
+    unasked: int = window.MOST_POINTS,
+) -> ClassCurves:
+    """The curves of run ``uid``, of all its classes or of those chosen, for every route that shows them.
+
+    Args:
+        unit, unasked: see ``window.cut``.
+    """
     with rooms.database.read() as connection:
         run = runs.get(connection, uid)
         chosen = chosen_output(run, asked.output, asked.label)
@@ -92,7 +103,7 @@ def read(rooms: Rooms, uid: str, asked: AskedCurves, classes: str | None = None)
         hint = f" for all {shown:,} classes. Choose some with classes=, by index" if indices is None else ""
         covered = spans.of_run(connection, run, asked.split) if asked.by == "epoch" else None
         last = run["steps"].get(asked.split, 0)
-        starts, stops, epochs = stretches(asked, covered, last, MAX_VALUES // shown, hint=hint)
+        starts, stops, epochs = stretches(asked, covered, last, MAX_VALUES // shown, unit, hint, unasked)
         fetched = stored.fetch(connection, rooms.blocks, run, chosen.index, asked.split, starts, stops)
     return _curves(chosen, indices, fetched, asked.split, starts, stops, epochs)
 
@@ -104,20 +115,21 @@ def stretches(
     most: int,
     unit: int = window.UNIT,
     hint: str = "",
+    unasked: int = window.MOST_POINTS,
 ) -> tuple[Whole, Whole, Whole | None]:
     """The windows ``[start, stop)`` that are asked for, at most ``most``, and their epochs where they are epochs.
 
     Args:
         covered: the spans, where the windows are epochs.
         last: the last step there is.
-        unit, hint: see ``window.cut``.
+        unit, hint, unasked: see ``window.cut``.
     """
     points, width = asked.points, asked.width
     if points is not None and width is not None:
         raise InvalidError("two_widths", "Ask for points or for width, not for both", "width")
     first, end = window.clip(asked.start, asked.stop, last)
     if covered is None:
-        return *window.cut(first, end, points, width, max(most, 1), unit, hint), None
+        return *window.cut(first, end, points, width, max(most, 1), unit, hint, unasked), None
     if points is not None or width is not None:
         raise InvalidError("two_widths", "By epoch each point is an epoch; points and width go with by=batch", "by")
     inside = [span for span in covered if first <= span["from"] < end]

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from fastapi import APIRouter, Query
 
+from epochscope_server import window
 from epochscope_server.analysis.confused import largest
 from epochscope_server.analysis.curves import CellCurve, ClassCurves
 from epochscope_server.analysis.rates import Whole
@@ -21,6 +22,7 @@ from epochscope_server.api.rooms import InRooms, Rooms, chosen_output
 from epochscope_server.api.sheet import Csv
 from epochscope_server.api.tables import RunOf, of_classes
 from epochscope_server.figures.one_class import class_figure, mistakes_figure
+from epochscope_server.store import pyramid
 from epochscope_server.store import runs as stored_runs
 
 router = APIRouter(responses=ERRORS)
@@ -100,14 +102,21 @@ class _Mistakes:
     of: Whole
 
 
-def _curves(rooms: Rooms, uid: str, one: str, asked: AskedCurves) -> ClassCurves:
+def _curves(
+    rooms: Rooms,
+    uid: str,
+    one: str,
+    asked: AskedCurves,
+    unit: int = window.UNIT,
+    unasked: int = window.MOST_POINTS,
+) -> ClassCurves:
     with rooms.database.read() as connection:
         chosen = chosen_output(stored_runs.get(connection, uid), asked.output, asked.label)
-    return classes.read(rooms, uid, asked, str(cell.index_of(one, chosen.class_names, "class")))
+    return classes.read(rooms, uid, asked, str(cell.index_of(one, chosen.class_names, "class")), unit, unasked)
 
 
 def _mistakes(rooms: Rooms, uid: str, one: str, asked: AskedCurves, direction: str) -> _Mistakes:
-    curves = _curves(rooms, uid, one, asked)
+    curves = _curves(rooms, uid, one, asked, pyramid.LEAF, cell.POINTS)  # in the windows of its confusions
     (name,) = curves.class_names
     matrix = AskedMatrix(asked.split, asked.start, asked.stop, asked.output, asked.label)
     window = confusion.fetch(rooms, uid, matrix)
