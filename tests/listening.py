@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from queue import Queue
 from typing import Any
@@ -15,8 +15,11 @@ from stage import Service
 
 
 @contextmanager
-def listening(service: Service, last_event_id: int | None = None) -> Iterator[Queue[dict[str, Any]]]:
-    """The events of one stream, as they come."""
+def listening(
+    service: Service, last_event_id: int | None = None, runs: Collection[str] = ()
+) -> Iterator[Queue[dict[str, Any]]]:
+    """The events of one stream, as they come; with ``runs`` of these alone, since a run of an earlier test may be given
+    up for lost meanwhile, and that is told as well."""
     events: Queue[dict[str, Any]] = Queue()
     open_ = threading.Event()
     headers = {} if last_event_id is None else {"last-event-id": str(last_event_id)}
@@ -32,7 +35,9 @@ def listening(service: Service, last_event_id: int | None = None) -> Iterator[Qu
                 for line in stream.iter_lines():
                     name, _, value = line.partition(": ")
                     if not line and event:
-                        events.put({**event, "data": json.loads(event["data"])})
+                        data = json.loads(event["data"])
+                        if not runs or data["run"] in runs:
+                            events.put({**event, "data": data})
                         event = {}
                     elif name in ("event", "id", "data"):
                         event[name] = value

@@ -30,7 +30,10 @@ def test_a_page_follows_a_training_and_keeps_zoom_and_brush(quiet_service: Start
     page = tab.page
     expect(page.get_by_role("heading", name="Confusion, train steps 26–75")).to_be_visible()
     page.evaluate("globalThis.sameDocument = true")
-    area = tab.chart("Loss").locator(".nsewdrag").first.bounding_box()
+    loss = tab.chart("Loss")
+    loss.hover()
+    loss.locator('[data-attr="dragmode"][data-val="zoom"]').click()  # else a drag chooses the page's window
+    area = loss.locator(".nsewdrag").first.bounding_box()
     assert area is not None
     page.mouse.move(area["x"] + 30, area["y"] + 20)
     page.mouse.down()
@@ -82,11 +85,12 @@ def test_a_run_without_a_batch_waits_and_then_begins(quiet_service: Start, tabs:
     service = quiet_service()
     training = fashion.begin(service, "waits0000001", "waits")
     tab = tabs(service).open("/runs/waits0000001")
-    expect(tab.page.locator(".large .veil")).to_contain_text("No predictions counted here yet")
+    curves = tab.page.locator("figure.large", has=tab.page.get_by_role("heading", name="F1 per class"))
+    expect(curves.locator(".veil")).to_contain_text("No predictions counted here yet")
     fashion.go_on(training, 1, 60)
     tab.chart("F1 per class")
     tab.chart("Confusion")
-    expect(tab.page.locator(".large .veil")).to_be_hidden()
+    expect(curves.locator(".veil")).to_be_hidden()
 
 
 def test_a_page_survives_a_restart_of_the_service(quiet_service: Start, tabs: Tabs, fashion: Story) -> None:

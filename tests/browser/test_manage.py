@@ -95,7 +95,7 @@ def test_a_run_is_renamed_tagged_and_annotated_on_its_page(three: Service, tabs:
     tab = tabs(three).open("/runs/run0000000000000")
     page = tab.page
     page.get_by_text("Edit", exact=True).click()
-    page.get_by_label("Name").fill("<b>best</b>")
+    page.get_by_role("textbox", name="Name").fill("<b>best</b>")
     page.get_by_label("Tags").fill("keep, seed 1, keep")
     page.get_by_label("Notes").fill("with dropout")
     page.get_by_role("button", name="Save", exact=True).click()

@@ -25,7 +25,7 @@ def after(rev: int, events: Queue[dict[str, Any]]) -> dict[str, Any]:
 
 
 def test_a_flush_is_told_with_run_revision_and_state(training: Training) -> None:
-    with listening(training.service) as events:
+    with listening(training.service, runs=[training.run]) as events:
         training.send(confusion=[counted([([0], [0])])])
         event = events.get(timeout=10)
     assert event["event"] == "run"
@@ -36,7 +36,7 @@ def test_a_flush_is_told_with_run_revision_and_state(training: Training) -> None
 def test_a_repeated_flush_is_not_told_again(training: Training) -> None:
     flush = training.flush()
     training.post(flush)
-    with listening(training.service) as events:
+    with listening(training.service, runs=[training.run]) as events:
         training.post(flush)
         training.send()
         assert after(1, events)["data"]["rev"] == 2
@@ -44,12 +44,12 @@ def test_a_repeated_flush_is_not_told_again(training: Training) -> None:
 
 def test_ids_grow_so_that_a_reconnect_misses_nothing(service: Service) -> None:
     first, second = Training(service), Training(service)
-    with listening(service) as events:
+    with listening(service, runs=[first.run]) as events:
         first.send()
         seen = int(events.get(timeout=10)["id"])
     first.send()
     second.send()
-    with listening(service, seen) as events:
+    with listening(service, seen, [first.run, second.run]) as events:
         missed = [events.get(timeout=10) for _ in range(2)]
     assert [(event["data"]["run"], event["data"]["rev"]) for event in missed] == [(first.run, 2), (second.run, 1)]
     assert seen < int(missed[0]["id"]) < int(missed[1]["id"])
@@ -57,7 +57,7 @@ def test_ids_grow_so_that_a_reconnect_misses_nothing(service: Service) -> None:
 
 def test_a_slow_viewer_is_told_only_the_latest(service: Service) -> None:
     training = Training(service)
-    with listening(service) as events:
+    with listening(service, runs=[training.run]) as events:
         for _ in range(40):
             training.send()
         last = events.get(timeout=10)
@@ -70,7 +70,7 @@ def test_a_slow_viewer_is_told_only_the_latest(service: Service) -> None:
 
 def test_a_deleted_run_is_told(training: Training) -> None:
     training.send()
-    with listening(training.service) as events:
+    with listening(training.service, runs=[training.run]) as events:
         training.service.ask(f"/runs/{training.run}", "DELETE")
         assert after(1, events)["data"]["status"] == "deleted"
 
