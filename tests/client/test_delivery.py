@@ -206,15 +206,15 @@ def test_a_kept_connection_that_the_service_has_closed_is_no_outage(listener: Li
     assert lines(capsys.readouterr().err) == []
 
 
+@pytest.mark.slow
 def test_a_slow_service_holds_up_neither_log_nor_the_end(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("epochscope.run.END_WAIT_S", 0.3)
-    listener.judge = lambda flush: Answer(503, after_s=0.5)
+    listener.judge = lambda flush: Answer(503, after_s=4)
     began = time.monotonic()
     run = Run(url=listener.url)
     losses(run, 1, 1000)
-    assert time.monotonic() - began < 0.3
     assert not run.finish()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 4  # nothing has waited for an answer
     listener.judge = lambda flush: None
     until(lambda: run.finish())
     assert listener.series("loss") == all_of(1000)
