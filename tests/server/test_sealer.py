@@ -261,10 +261,11 @@ def test_retries_after_sealing_change_nothing(service: Service, training: Traini
 
 @pytest.mark.parametrize(("flushes", "rests"), [(room.FAST, False), (room.FAST + 1, True)])
 def test_the_sealer_rests_while_flushes_come_fast(
-    store: Store, monkeypatch: pytest.MonkeyPatch, flushes: int, rests: bool
+    sealing_store: tuple[Store, Sealer], monkeypatch: pytest.MonkeyPatch, flushes: int, rests: bool
 ) -> None:
+    store, running = sealing_store
+    real = sealing.worked_out
     run_id = post(store, "busyrun0", 1)
-    running, real = Sealer(store.database, store.writer), sealing.worked_out
     pauses: list[float] = []
 
     def while_others_come(step: sealing.Step) -> sealing.Step:
@@ -276,6 +277,6 @@ def test_the_sealer_rests_while_flushes_come_fast(
     monkeypatch.setattr(running._closing, "wait", pauses.append)
     running.heard(run_id, 10, ended=True)
     assert comes(lambda: waiting(store, run_id) == 0)
-    running.close()
+    running.close()  # once it has rested
     assert bool(pauses) == rests
     assert all(pause > 0 for pause in pauses)
