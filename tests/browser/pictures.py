@@ -38,7 +38,6 @@ VIEWS = {
     "list": "/",
     "run": "/runs/{fashion}?cell=6,0",
     "class": "/runs/{fashion}?class=6",
-    "about": "/runs/{fashion}/about",
     "hundred": "/runs/{hundred}?order=similar",
     "thousand": "/runs/{thousand}",
     "compare": "/compare?runs={fashion},{again}",
