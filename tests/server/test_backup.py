@@ -63,7 +63,10 @@ def test_a_store_made_of_a_backup_answers_as_the_one_that_was_copied(
     again = start_service(tmp_path / "again")
     try:
         for path in ("", "/confusion", "/classes", "/series?points=10"):
-            assert again.get(f"/runs/{training.run}{path}") == training.get(path), path
+            copied, told = again.get(f"/runs/{training.run}{path}"), training.get(path)
+            for answer in (copied, told):
+                answer.pop("glance", None)  # it is worked out when there is time for it
+            assert copied == told, path
         copy = Training(again, run=training.run, seq=training.seq)
         assert copy.send(**one_step(6)) == 6  # the training goes on where the backup was taken
     finally:
