@@ -128,7 +128,7 @@ def take(browser: Browser, url: str, path: str, theme: Any, width: int) -> tuple
 
 
 def smaller(picture: bytes) -> bytes:
-    """The picture in 200 colours, a third as large, where Pillow is at hand; a page has no more that can be told apart."""
+    """The picture in 200 colours, a third as large, where Pillow is at hand."""
     try:
         image = import_module("PIL.Image")
     except ImportError:
