@@ -157,6 +157,17 @@ class Tab:
         matrix: Whole = np.where(np.isfinite(off), off, on)
         return matrix
 
+    def click_cell(self, row: int, column: int) -> None:
+        """Click a cell of the confusion matrix, by its place."""
+        x, y = self.drawn(
+            "Confusion",
+            "(() => { const l = gd._fullLayout, b = gd.getBoundingClientRect(); "
+            f"return [b.x + l.xaxis._offset + l.xaxis.d2p({column}), b.y + l.yaxis._offset + l.yaxis.d2p({row})] }})()",
+        )
+        self.page.mouse.move(x - 3, y)
+        self.page.mouse.move(x, y)
+        self.page.mouse.click(x, y)
+
     def until(self, expression: str, *, why: str) -> None:
         """Wait until JavaScript says so. Asked from here: the page's own policy forbids it to evaluate strings."""
         deadline = time.monotonic() + 10

@@ -21,20 +21,9 @@ pytestmark = pytest.mark.browser
 LINE = "gd._fullData.filter(t => t.name === {!r} && t.hovertemplate).map(t => [[...t.x], [...t.y]])[0]"
 
 
-def click_cell(tab: Tab, row: int, column: int) -> None:
-    x, y = tab.drawn(
-        "Confusion",
-        "(() => { const l = gd._fullLayout, b = gd.getBoundingClientRect(); "
-        f"return [b.x + l.xaxis._offset + l.xaxis.d2p({column}), b.y + l.yaxis._offset + l.yaxis.d2p({row})] }})()",
-    )
-    tab.page.mouse.move(x - 3, y)
-    tab.page.mouse.move(x, y)
-    tab.page.mouse.click(x, y)
-
-
 def test_a_click_on_a_cell_follows_that_confusion_over_time(shown: Service, tabs: Tabs, fashion: Story) -> None:
     tab = tabs(shown).open("/runs/fashion00001?width=50")
-    click_cell(tab, 6, 0)
+    tab.click_cell(6, 0)
     expect(tab.page.get_by_role("heading", name="shirt taken for t-shirt/top")).to_be_visible()
     drawn = tab.drawn("shirt taken for", LINE.format("shirt taken for t-shirt/top"))
     rows = [slice(at, at + 50) for at in range(0, 400, 50)]
@@ -50,7 +39,7 @@ def test_a_click_on_a_cell_follows_that_confusion_over_time(shown: Service, tabs
 
 def test_the_followed_cell_is_in_the_address_and_back_leaves_it(shown: Service, tabs: Tabs) -> None:
     tab = tabs(shown).open("/runs/fashion00001")
-    click_cell(tab, 6, 0)
+    tab.click_cell(6, 0)
     heading = tab.page.get_by_role("heading", name="shirt taken for t-shirt/top")
     expect(heading).to_be_visible()
     assert parse_qs(urlsplit(tab.page.url).query)["cell"] == ["6,0"]

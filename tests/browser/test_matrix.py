@@ -56,14 +56,7 @@ def test_a_click_in_an_ordered_matrix_follows_the_cell_that_is_seen(shown: Servi
     tab = tabs(shown).open("/runs/fashion00001?order=name")
     order = sorted(range(10), key=lambda index: fashion.class_names[index])
     row, column = order.index(6), order.index(0)
-    x, y = tab.drawn(
-        "Confusion",
-        "(() => { const l = gd._fullLayout, b = gd.getBoundingClientRect(); "
-        f"return [b.x + l.xaxis._offset + l.xaxis.d2p({column}), b.y + l.yaxis._offset + l.yaxis.d2p({row})] }})()",
-    )
-    tab.page.mouse.move(x - 3, y)
-    tab.page.mouse.move(x, y)
-    tab.page.mouse.click(x, y)
+    tab.click_cell(row, column)
     expect(tab.page.get_by_role("heading", name="shirt taken for t-shirt/top")).to_be_visible()
     assert query(tab)["cell"] == "6,0"
     frame = tab.drawn("Confusion", "gd._fullLayout.shapes.map(s => [s.y0, s.x0])")

@@ -10,7 +10,7 @@ import numpy as np
 from epochscope_server.analysis.curves import CellCurve
 from epochscope_server.analysis.rates import Numbers
 from epochscope_server.figures import columns, text
-from epochscope_server.figures.frame import Figure, axis, empty_figure, layout
+from epochscope_server.figures.frame import Figure, axis, brushed, empty_figure, layout, legend_above
 from epochscope_server.figures.outline import outlined
 from epochscope_server.figures.palette import INKS, Theme, faint
 
@@ -51,19 +51,8 @@ def cell_figure(curves: Sequence[CellCurve], *, theme: Theme = "light") -> Figur
             yaxis=axis(inks, "share of the true class", range=[0, top], tickformat=".1~%"),
             margin={"l": 48, "r": 16, "t": 10 if len(curves) == 1 else 26, "b": 40},
             showlegend=len(curves) > 1,
-            legend={
-                "orientation": "h",
-                "x": 0,
-                "y": 1,
-                "xanchor": "left",
-                "yanchor": "bottom",
-                "traceorder": "reversed",
-                "font": {"size": 11, "color": inks.ink},
-                "itemwidth": 30,
-            },
-            dragmode="select",
-            selectdirection="h",
-            newselection={"line": {"color": inks.ink, "width": 1, "dash": "solid"}},
+            legend=legend_above(inks, traceorder="reversed", itemwidth=30),
+            **brushed(inks),
             meta={
                 "x": by,
                 "from": shown.start.tolist(),

@@ -10,7 +10,7 @@ import numpy as np
 from epochscope_server.analysis.curves import ClassCurves
 from epochscope_server.analysis.rates import Numbers, Rate
 from epochscope_server.figures import columns, curve
-from epochscope_server.figures.frame import Figure, axis, empty_figure, layout
+from epochscope_server.figures.frame import Figure, axis, brushed, empty_figure, layout
 from epochscope_server.figures.outline import outlined
 from epochscope_server.figures.palette import INKS, Inks, Theme, faint
 
@@ -144,9 +144,7 @@ def _figure(
             ),
             margin={"l": 48, "r": curve.label_room(labels), "t": 10, "b": 40},
             annotations=curve.end_labels(labels, bottom),
-            dragmode="select",
-            selectdirection="h",
-            newselection={"line": {"color": inks.ink, "width": 1, "dash": "solid"}},
+            **brushed(inks),
             meta={
                 "x": by,
                 "split": curves.split,

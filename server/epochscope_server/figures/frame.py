@@ -56,6 +56,28 @@ def axis(inks: Inks, title: str, **more: Any) -> dict[str, Any]:
     }
 
 
+def brushed(inks: Inks) -> dict[str, Any]:
+    """Of a layout: a drag along the x axis chooses a stretch of it."""
+    return {
+        "dragmode": "select",
+        "selectdirection": "h",
+        "newselection": {"line": {"color": inks.ink, "width": 1, "dash": "solid"}},
+    }
+
+
+def legend_above(inks: Inks, **more: Any) -> dict[str, Any]:
+    """A legend in one row above the plot."""
+    return {
+        "orientation": "h",
+        "x": 0,
+        "y": 1,
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "font": {"size": 11, "color": inks.ink},
+        **more,
+    }
+
+
 def empty_figure(sentence: str, theme: Theme = "light") -> Figure:
     """No data yet: one sentence in the middle of nothing."""
     inks = INKS[theme]

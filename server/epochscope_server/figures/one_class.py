@@ -11,7 +11,7 @@ from epochscope_server.analysis.curves import CellCurve, ClassCurves
 from epochscope_server.analysis.rates import Whole, wilson
 from epochscope_server.figures import columns, curve, text
 from epochscope_server.figures.classes import METRICS, NO_COUNTS
-from epochscope_server.figures.frame import Figure, axis, empty_figure, layout
+from epochscope_server.figures.frame import Figure, axis, brushed, empty_figure, layout, legend_above
 from epochscope_server.figures.palette import INKS, Inks, Theme
 
 _PART = (
@@ -56,7 +56,7 @@ def class_figure(curves: ClassCurves, *, theme: Theme = "light") -> Figure:
             yaxis=axis(inks, "share, 0 to 1", range=[bottom, 1 + 0.02 * (1 - bottom)], tickformat=".2~f"),
             margin={"l": 48, "r": curve.label_room(labels), "t": 10, "b": 40},
             annotations=curve.end_labels(labels, bottom),
-            **_brush(inks),
+            **brushed(inks),
             meta=_windows(curves) | {"focus": told, "summary": f"{name}, {curves.split}, last: {values or 'unknown'}."},
         ),
     }
@@ -129,16 +129,8 @@ def mistakes_figure(
             bargap=0,
             margin={"l": 48, "r": 16, "t": 32, "b": 40},
             showlegend=True,
-            legend={
-                "orientation": "h",
-                "x": 0,
-                "y": 1,
-                "xanchor": "left",
-                "yanchor": "bottom",
-                "traceorder": "normal",
-                "font": {"size": 11, "color": inks.ink},
-            },
-            **_brush(inks),
+            legend=legend_above(inks, traceorder="normal"),
+            **brushed(inks),
             meta=_windows(first)
             | {
                 "count": total,
@@ -155,14 +147,6 @@ def _axes(epoch: Whole | None, split: str, inks: Inks) -> dict[str, Any]:
     by = "step" if epoch is None else "epoch"
     unit = {"tickformat": ",d"} if epoch is None else {"dtick": max(1, -(-len(epoch) // 12)), "tickmode": "linear"}
     return {"xaxis": axis(inks, f"{by} ({split})", showgrid=False, tickangle=0, **unit)}
-
-
-def _brush(inks: Inks) -> dict[str, Any]:
-    return {
-        "dragmode": "select",
-        "selectdirection": "h",
-        "newselection": {"line": {"color": inks.ink, "width": 1, "dash": "solid"}},
-    }
 
 
 def _windows(curves: ClassCurves | CellCurve) -> dict[str, Any]:

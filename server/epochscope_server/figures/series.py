@@ -12,7 +12,7 @@ from epochscope_server.analysis.rates import Numbers
 from epochscope_server.analysis.rulers import Ruler
 from epochscope_server.analysis.series import SeriesPoints
 from epochscope_server.figures import columns, text
-from epochscope_server.figures.frame import Figure, axis, empty_figure, layout
+from epochscope_server.figures.frame import Figure, axis, brushed, empty_figure, layout, legend_above
 from epochscope_server.figures.outline import outlined
 from epochscope_server.figures.palette import INKS, Inks, Theme, faint
 from epochscope_server.figures.series_axes import NAMES, across, upright
@@ -116,19 +116,9 @@ def series_figure(
             xaxis=axis(inks, told, showgrid=False, tickangle=0, **x_axis),
             yaxis=axis(inks, title, **y) | {"uirevision": f"{keys} {log} {inliers} {baseline}"},
             showlegend=len(lines) > 1,
-            legend={
-                "orientation": "h",
-                "x": 0,
-                "y": 1,
-                "xanchor": "left",
-                "yanchor": "bottom",
-                "font": {"size": 11, "color": inks.ink},
-                "itemwidth": 30,
-            },
+            legend=legend_above(inks, itemwidth=30),
             margin={"l": 48, "r": 16, "t": 8, "b": 40},
-            dragmode="select",
-            selectdirection="h",
-            newselection={"line": {"color": inks.ink, "width": 1, "dash": "solid"}},
+            **brushed(inks),
             meta={
                 "x": unit,
                 "own": rulers is None and "train" not in splits,

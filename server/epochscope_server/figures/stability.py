@@ -13,7 +13,7 @@ import numpy as np
 from epochscope_server.analysis.drawdown import Drawdown
 from epochscope_server.analysis.stability import Stability
 from epochscope_server.figures import change_marks, columns, text
-from epochscope_server.figures.frame import Figure, axis, empty_figure, layout
+from epochscope_server.figures.frame import Figure, axis, brushed, empty_figure, layout
 from epochscope_server.figures.palette import INKS, Colorscale, Inks, Theme
 
 ROWS = 25  # classes shown where none are asked for; the quieter ones are folded
@@ -103,9 +103,7 @@ def stability_figure(
             barmode="overlay",
             bargap=0.35,
             margin={"l": 30, "r": 12, "t": 6, "b": 40},
-            dragmode="select",
-            selectdirection="h",
-            newselection={"line": {"color": inks.ink, "width": 1, "dash": "solid"}},
+            **brushed(inks),
             meta={
                 "x": "step" if by == "step" else "epoch",
                 "split": blocks.split,
