@@ -42,9 +42,27 @@ def test_rows_stand_in_order_of_how_far_the_classes_likely_fell(shown: Service, 
     likely = [one["certified_drop"]["likely"] for one in told["classes"]]
     assert drawn == [fashion.class_names[index] for index in np.argsort(-np.array(likely), kind="stable")]
     assert drawn[0] == "shirt"
-    bars = tab.drawn("Stability", "gd._fullData.filter(t => t.name === 'likely').map(t => [...t.x])[0]")
+    bars = tab.drawn("Stability", "gd._fullData.filter(t => t.name.startsWith('seen')).map(t => [...t.x])[0]")
     assert bars == sorted(bars, reverse=True)
     expect(panel(tab)).to_contain_text("shirt surely fell by")
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_legend_says_which_part_of_a_bar_is_certain(shown: Service, tabs: Tabs, width: int) -> None:
+    tab = tabs(shown, width=width).open("/runs/fashion00001")
+    figure = tab.chart("Stability")
+    words = figure.locator(".legend .legendtext")
+    expect(words).to_have_text(["certified", "seen, may be sampling noise"])
+    plot = figure.locator(".js-plotly-plot").bounding_box()
+    bars = figure.locator(".subplot.x2y .barlayer").bounding_box()
+    assert plot is not None
+    assert bars is not None
+    for word in words.all():
+        box = word.bounding_box()
+        assert box is not None
+        assert plot["x"] <= box["x"]
+        assert box["x"] + box["width"] <= plot["x"] + plot["width"]
+        assert box["y"] + box["height"] <= bars["y"] + 1 or box["y"] >= bars["y"] + bars["height"]
 
 
 def test_a_click_on_a_change_leads_to_its_window_and_class(shown: Service, tabs: Tabs, fashion: Story) -> None:

@@ -79,15 +79,43 @@ def test_a_cell_tells_its_recall_with_scipys_interval_and_its_steps(validated: C
     )
 
 
-def test_the_dark_bar_is_the_certified_drop_and_the_pale_one_the_likely(validated: Checked, decoded: Decoded) -> None:
+def test_the_solid_bar_is_the_certified_drop_and_the_hollow_one_the_likely(
+    validated: Checked, decoded: Decoded
+) -> None:
     found, down = analysed()
     figure = validated(stability_figure(found, down))
     rows = figure["layout"]["meta"]["rows"]
-    assert decoded(trace(figure, "sure")["x"]) == pytest.approx(100 * found.drops.drop[rows], abs=1e-4)
-    assert decoded(trace(figure, "likely")["x"]) == pytest.approx(
-        np.maximum(100 * found.drops.likely[rows], 0), abs=1e-4
-    )
+    for name, expected in (
+        ("certified", found.drops.drop[rows]),
+        ("seen, may be sampling noise", found.drops.likely[rows]),
+    ):
+        length = decoded(trace(figure, name)["x"])
+        assert np.nan_to_num(length) == pytest.approx(np.maximum(100 * expected, 0), abs=1e-4)
+        assert np.isnan(length).tolist() == (expected <= 0).tolist()
     assert trace(figure, "points")["text"] == [f" {100 * found.drops.drop[index]:.0f}" for index in (2, 5)]
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_the_figure_itself_says_which_part_of_a_bar_is_certain(compact: bool, validated: Checked) -> None:
+    figure = validated(stability_figure(*analysed(), compact=compact))
+    assert figure["layout"]["showlegend"]
+    bars = [one for one in figure["data"] if one["type"] == "bar"]
+    assert [one["name"] for one in bars] == ["seen, may be sampling noise", "certified"]
+    assert not any(one.get("showlegend") is False for one in bars)
+    assert all(one.get("showlegend") is False for one in figure["data"] if one["type"] == "scatter")
+    seen, sure = (one["marker"] for one in bars)
+    assert seen["line"]["width"] > sure["line"]["width"] == 0, "told apart by form, not by colour alone"
+
+
+def test_where_nothing_is_certain_the_summary_says_what_the_hollow_bars_are(validated: Checked) -> None:
+    rates = np.full((3, 400), 0.9)
+    rates[1, 200:206] = 0.4
+    found = stability(draw(rates, 3).curves())
+    assert not found.drops.drop.any()
+    assert found.drops.likely.max() > 0.05
+    said = validated(stability_figure(found, drawdown(found.curves, found.drops.told_apart)))["layout"]["meta"]
+    points = f"{100 * found.drops.likely.max():.0f} points seen of class {found.order[0]}"
+    assert said["summary"] == f"No class surely fell below its own best, train; the {points} may be sampling noise."
 
 
 def test_the_quieter_classes_are_folded_and_come_when_asked_for(validated: Checked) -> None:
@@ -157,7 +185,7 @@ def test_the_summary_answers_whether_training_is_stable(validated: Checked) -> N
     assert said.endswith("; 1 more of 8 classes fell; 1 of them still below.")
     calm = stability(draw(np.full((3, 200), 0.9), 30).curves())
     quiet = validated(stability_figure(calm, drawdown(calm.curves, calm.drops.told_apart)))
-    assert quiet["layout"]["meta"]["summary"] == "No class surely fell below its own best, train."
+    assert quiet["layout"]["meta"]["summary"].startswith("No class surely fell below its own best, train")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

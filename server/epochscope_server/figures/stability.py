@@ -1,7 +1,8 @@
 """Is training stable? Every class over time as a row of ink: how far it lies below its own best, the worst on top.
 
-Beside it stands how far each class surely fell (the dark part of its bar) and likely did (the pale one), and where it
-is now. A healthy class has no ink at all. Triangles mark changes: where one is found, it is not chance.
+Beside it stands how far each class surely fell (the solid part of its bar) and how far it was seen to fall, of which
+chance may be the cause (the hollow part), with a legend that says so; and where it is now. A healthy class has no ink
+at all. Triangles mark changes: where one is found, it is not chance.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import numpy as np
 from epochscope_server.analysis.drawdown import Drawdown
 from epochscope_server.analysis.stability import Stability
 from epochscope_server.figures import change_marks, columns, text
-from epochscope_server.figures.frame import Figure, axis, brushed, empty_figure, layout
-from epochscope_server.figures.palette import INKS, Colorscale, Inks, Theme
+from epochscope_server.figures.frame import Figure, axis, brushed, empty_figure, layout, legend_above
+from epochscope_server.figures.palette import INKS, Colorscale, Inks, Theme, faint
 
 ROWS = 25  # classes shown where none are asked for; the quieter ones are folded
 DEEPEST = 0.3  # of recall lost: the darkest ink, whatever the run
+SEEN = 0.005  # of recall: what rounds to less than a point is not worth a word
 NO_COUNTS = "No predictions counted here yet."
 
 _HOVER_CELL = (
@@ -25,7 +27,10 @@ _HOVER_CELL = (
     "<br>%{customdata[3]:,.0f} true members, steps %{customdata[4]:,.0f} to %{customdata[5]:,.0f}"
     "<br>it had been surely at %{customdata[6]:.3f}<extra></extra>"
 )
-_HOVER_BAR = "<b>%{text}</b> fell by %{customdata[0]:.1f} points surely, by %{customdata[1]:.1f} likely<extra></extra>"
+_HOVER_BAR = (
+    "<b>%{text}</b> fell by %{customdata[0]:.1f} points for certain"
+    "<br>%{customdata[1]:.1f} points were seen, which may be sampling noise<extra></extra>"
+)
 _HOVER_NOW = "<b>%{text}</b> now %{x:.3f}  (95 %: %{customdata[0]:.3f} to %{customdata[1]:.3f})<extra></extra>"
 
 
@@ -103,6 +108,8 @@ def stability_figure(
             barmode="overlay",
             bargap=0.35,
             margin={"l": 30, "r": 12, "t": 6, "b": 40},
+            showlegend=True,
+            legend=_legend(inks, right, compact),
             **brushed(inks),
             meta={
                 "x": "step" if by == "step" else "epoch",
@@ -127,7 +134,7 @@ def summary(found: Stability) -> str:
     fallen = [int(index) for index in found.order if drop[index] > 0]
     split = found.curves.split
     if not fallen:
-        return f"No class surely fell below its own best, {split}."
+        return f"No class surely fell below its own best, {split}{_seen(found)}."
     worst = fallen[0]
     start = int(found.curves.start[found.drops.start[worst]])
     gone = sum(found.drops.forgetting[index] > 0 for index in fallen)
@@ -137,6 +144,18 @@ def summary(found: Stability) -> str:
         f"{names[worst]} surely fell by {100 * drop[worst]:.0f} points, at its lowest at step {start:,}, "
         f"{split}{rest}{missing}."
     )
+
+
+def _seen(found: Stability) -> str:
+    """What the hollow bars of a training in which no class surely fell show, and why it is no finding."""
+    if not len(found.order):
+        return ""
+    first = int(found.order[0])
+    seen = float(found.drops.likely[first])
+    if seen < SEEN:
+        return ""
+    points = f"{100 * seen:.0f} point{'' if round(100 * seen) == 1 else 's'}"
+    return f"; the {points} seen of {found.curves.class_names[first]} may be sampling noise"
 
 
 def _edges(down: Drawdown) -> columns.Column:
@@ -222,8 +241,15 @@ def _ink(down: Drawdown, shown: list[int], names: list[str], edge: columns.Colum
     }
 
 
+def _legend(inks: Inks, left: float, compact: bool) -> dict[str, Any]:
+    """What the two parts of a bar are: above the bars from ``left`` on, or below all in narrow places."""
+    place = {"yref": "container", "y": 0} if compact else {"orientation": "v", "x": left}
+    return legend_above(inks, **place, traceorder="reversed", itemclick=False, itemdoubleclick=False)
+
+
 def _bars(found: Stability, shown: list[int], names: list[str], inks: Inks) -> list[dict[str, Any]]:
     sure, likely = 100 * found.drops.drop[shown], 100 * np.maximum(found.drops.likely[shown], 0)
+    lengths = [np.where(length > 0, length, np.nan) for length in (likely, sure)]  # of nothing no outline either
     common: dict[str, Any] = {
         "type": "bar",
         "orientation": "h",
@@ -233,11 +259,14 @@ def _bars(found: Stability, shown: list[int], names: list[str], inks: Inks) -> l
         "textposition": "none",
         "customdata": columns.numbers(np.column_stack([sure, likely])),
         "hovertemplate": _HOVER_BAR,
-        "showlegend": False,
     }
+    looks = (
+        ("seen, may be sampling noise", lengths[0], faint(inks.muted, 0.14), {"width": 1, "color": inks.muted}),
+        ("certified", lengths[1], inks.error[5], {"width": 0}),
+    )
     bars = [
-        {**common, "name": name, "x": columns.numbers(length), "marker": {"color": colour, "line": {"width": 0}}}
-        for name, length, colour in (("likely", likely, inks.error[2]), ("sure", sure, inks.error[5]))
+        {**common, "name": name, "x": columns.numbers(length), "marker": {"color": colour, "line": line}}
+        for name, length, colour, line in looks
     ]
     numbered = [place for place, value in enumerate(sure) if value >= 0.5]
     words = {

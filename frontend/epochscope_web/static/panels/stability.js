@@ -9,9 +9,11 @@ import { ofClass, output, outputName } from "./matrix.js";
 import { covered, marks, nearest, windowsOf } from "./windows.js";
 import { count, points, share, steps } from "./words.js";
 
-const NARROW = 640; // pixels; below, the raster goes without what each class is now
+const NARROW = 720; // pixels; below, the raster goes without what each class is now
 const ROW = 22; // pixels of a row of the raster, and less where there are many
 const CHART = 150; // pixels of a small chart
+const AROUND = 120; // pixels above and below the rows: the scale of the ink, the axes
+const LEGEND = 40; // and of the legend, where it stands below
 const SHOWN = 25; // rows that the service shows unasked
 const LISTED = 8; // changes shown before one asks for more
 const NAMED = 5; // classes that a sentence names
@@ -54,7 +56,7 @@ export function stability(loop) {
     rows = meta.rows ?? [];
     listed = meta.changes ?? [];
     const folded = meta.folded ?? 0;
-    const high = meta.charts ? meta.charts[1] * CHART + 40 : rows.length * (rows.length > 60 ? 12 : ROW) + 96;
+    const high = meta.charts ? meta.charts[1] * CHART + 40 : rows.length * (rows.length > 60 ? 12 : ROW) + AROUND + (width() < NARROW ? LEGEND : 0);
     /** @type {HTMLElement} */ (chart.plot.parentElement).style.height = `${meta.empty ? 120 : high}px`;
     fill(chart.note, meta.empty ? "" : `${meta.summary} `, !meta.empty && explained("certified-drop", "How to read this"));
     more.hidden = meta.empty === true || view.steadiness !== "raster" || (folded === 0 && view.rows === null);
