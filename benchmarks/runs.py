@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from epochscope_server.conditions import conditions, order
 from epochscope_server.store import fields, listing
 from epochscope_server.store.database import Database
-from epochscope_server.store.schema import run, run_tag
+from epochscope_server.store.schema import glance, run, run_tag
 from epochscope_server.store.search import Wanted
 
 PARAMS, SUMMARY = 50, 20
@@ -75,6 +75,9 @@ CASES = (
     Case("search, none found", {"q": "no such name"}, 5),
     Case("by name", {"sort": "name"}, 5),
     Case("by when last heard of", {"sort": "-heard"}),
+    Case("by the worst class", {"sort": "worst"}, 5),
+    Case("by certified drop", {"sort": "-drop"}, 5),
+    Case("three conditions, by certified drop", {"where": WHERE, "sort": "-drop"}, 5),
 )
 
 
@@ -89,7 +92,7 @@ def fill(database: Database, count: int) -> None:
         "named_by_viewer": False, "rev": 1,
     }  # fmt: skip
     for first in range(0, count, 500):
-        rows, tags, params, metrics = [], [], [], []
+        rows, tags, params, metrics, glances = [], [], [], [], []
         for number in range(first, min(first + 500, count)):
             given: dict[str, Any] = {"lr": 10 ** chance.uniform(-5, -1), "optimizer": chance.choice(OPTIMIZERS)}
             for index in range(2, PARAMS):
@@ -101,12 +104,20 @@ def fill(database: Database, count: int) -> None:
                 "created_ms": NOW_MS + number, "heard_ms": NOW_MS + chance.randrange(10**6), "params": given,
                 "last": {"epoch": reached}, "status": chance.choice(["finished"] * 9 + ["failed"]),
             })  # fmt: skip
+            worst, drop = chance.random(), max(chance.uniform(-0.5, 0.5), 0.0)
+            said = {
+                "split": "val", "macro_f1": [chance.random() for _ in range(10)],
+                "worst": {"class_name": "class 1", "value": worst}, "drop": {"class_name": "class 2", "value": drop},
+            }  # fmt: skip
+            glances.append({"run_id": number + 1, "rev": 1, "said": said, "worst": worst, "drop": drop})
             if number % 100 == 0:
                 tags.append({"run_id": number + 1, "tag": "best"})
             params += [{"run_id": number + 1, "key": key, "value": str(value)} for key, value in given.items()]
             metrics += [{"run_id": number + 1, "key": key, "value": value} for key, value in reached.items()]
         with database.writer.begin() as connection:
-            for table, several in ((run, rows), (run_tag, tags), (plain_param, params), (plain_metric, metrics)):
+            for table, several in (
+                (run, rows), (run_tag, tags), (glance, glances), (plain_param, params), (plain_metric, metrics),
+            ):  # fmt: skip
                 connection.execute(table.insert(), several)
 
 

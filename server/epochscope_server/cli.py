@@ -22,7 +22,7 @@ import uvicorn
 from epochscope_server import care, settings
 from epochscope_server.alerts import command as alerts_command
 from epochscope_server.app import create_app
-from epochscope_server.conditions import Field, conditions, order
+from epochscope_server.conditions import GLANCED, Field, conditions, order
 from epochscope_server.errors import StartError
 from epochscope_server.serving import listen, make_server
 from epochscope_server.store.postgres import place
@@ -71,8 +71,8 @@ def add_commands(commands: Any) -> None:
     listing.add_argument(
         "--sort",
         metavar="ORDER",
-        help="created, heard, name, project, params.NAME or summary.NAME; - before it reverses, which is written "
-        "--sort=-summary.val_accuracy (default: -created)",
+        help="created, heard, name, project, worst (the F1 of the worst class), drop (the certified drop), params.NAME "
+        "or summary.NAME; - before it reverses, which is written --sort=-summary.val_accuracy (default: -created)",
     )
     listing.add_argument("--limit", type=int, default=20, help="how many (default: 20)")
     listing.add_argument("--json", action="store_true", help="the service's answer as it is")
@@ -157,12 +157,16 @@ def _runs(arguments: argparse.Namespace) -> int:
         print(json.dumps(answer, indent=2))
         return 0
     asked = [condition.field for condition in conditions(arguments.where)]
-    if arguments.sort and isinstance(by := order(arguments.sort).by, Field):
+    by = order(arguments.sort).by if arguments.sort else ""
+    if isinstance(by, Field):
         asked.append(by)
     for run in answer["runs"]:
         began = time.strftime("%Y-%m-%d %H:%M", time.localtime(run["created_ms"] / 1000))
         steps = run["steps"].get("train", 0)
         values = "".join(f"  {one.name}={run[one.kind].get(one.name, '-')}" for one in dict.fromkeys(asked))
+        if by in GLANCED:
+            told = (run["glance"] or {}).get(by)
+            values += f"  {by}={told['class_name']} {told['value']}" if told else f"  {by}=-"
         print(f"{run['id']}  {run['status']:<11}  {began}  {steps:>9,} steps  {run['project']} / {run['name']}{values}")
     if not answer["runs"]:
         print("no run matches" if arguments.project or arguments.where else "no runs yet")

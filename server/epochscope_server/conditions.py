@@ -17,7 +17,8 @@ from epochscope_server.errors import InvalidError
 MOST = 20  # conditions of one request
 LONGEST = 1000  # characters of one condition
 KEPT = 200  # characters of a text that are compared as they are
-COLUMNS = ("created", "heard", "name", "project")  # what a list may be sorted by besides fields
+COLUMNS = ("created", "heard", "name", "project")  # what a list may be sorted by besides fields, every run has them
+GLANCED = ("worst", "drop")  # and by what it shows of runs at a glance: F1 of the worst class, the certified drop
 
 Value = float | str  # what is compared: a number, or a text
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -29,7 +30,7 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
 }
 _FIELD = r'(params|summary)\.(?:"((?:[^"\\]|\\.)+)"|([^\s"=!<>]|[^\s"=!<>][^"=!<>]*[^\s"=!<>]))'
-_ORDER = re.compile(rf"(-?)(?:{_FIELD}|({'|'.join(COLUMNS)}))", re.DOTALL)
+_ORDER = re.compile(rf"(-?)(?:{_FIELD}|({'|'.join(COLUMNS + GLANCED)}))", re.DOTALL)
 _CONDITION = re.compile(rf"\s*{_FIELD}\s*(<=|>=|!=|<|>|=)\s*+(?![=!<>~])(.*?)\s*", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?Infinity")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -62,7 +63,10 @@ class Condition:
 
 @dataclass(frozen=True)
 class Order:
-    """By one of COLUMNS or by a field, ``down`` for the greatest first; runs without a value come last either way."""
+    """By one of COLUMNS or GLANCED, or by a field, ``down`` for the greatest first.
+
+    Runs without a value come last either way.
+    """
 
     by: str | Field
     down: bool
@@ -107,7 +111,7 @@ def conditions(asked: Iterable[str]) -> tuple[Condition, ...]:
 
 
 def order(asked: str) -> Order:
-    """What a list is sorted by: ``created``, ``-summary.val_macro_f1``, ``params."a=b"``.
+    """What a list is sorted by: ``created``, ``worst``, ``-summary.val_macro_f1``, ``params."a=b"``.
 
     Raises:
         InvalidError: it can't be read, and what it may be.
@@ -116,7 +120,8 @@ def order(asked: str) -> Order:
     if found is None:
         raise InvalidError(
             "unknown_sort",
-            f"sort must be one of {', '.join(COLUMNS)}, params.NAME or summary.NAME, with - before it to reverse",
+            f"sort must be one of {', '.join(COLUMNS + GLANCED)}, params.NAME or summary.NAME, with - before it to "
+            "reverse",
             "sort",
         )
     sign, kind, quoted, plain, column = found.groups()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
+HOSTILE = "<b>bold</b>"  # of the runs shown the only one with other params
 LEARNING = {"first": 0.1, "second": 0.01, "third": 0.01, "fourth": 0.1, "<b>fifth</b>": 0.1}
 
 
@@ -56,6 +57,29 @@ def test_a_run_shows_its_course_its_worst_class_and_its_certified_drop(
     expect(row).to_contain_text(f"{glance['worst']['class_name']}{glance['worst']['value']:.3f}")
     assert glance["drop"]["class_name"] == "shirt"
     expect(row).to_contain_text(f"shirt▼ {100 * glance['drop']['value']:.1f}".removesuffix(".0"))
+
+
+def test_the_list_is_sorted_by_the_worst_class_and_by_the_certified_drop(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/")
+    for by, first_press, second_press in (("worst", "worst", "-worst"), ("drop", "-drop", "drop")):
+        for sort in (first_press, second_press):
+            tab.page.locator(f"thead [data-by={by}]").click()
+            way = "descending" if sort.startswith("-") else "ascending"
+            expect(tab.page.locator(f"th[aria-sort={way}] [data-by={by}]")).to_be_visible()
+            expected = [run["name"] for run in shown.get("/runs", sort=sort)["runs"]]
+            expect(tab.page.locator(".runs tbody th a.name")).to_have_text(expected)
+    tab.open("/?sort=-drop")
+    expect(tab.page.locator(".runs tbody a.name").first).to_have_text("shirt collapses")
+    expect(tab.page.locator("table.runs caption")).to_have_text("Runs, sorted by drop, descending")
+
+
+def test_a_group_is_sorted_by_its_worst_classes(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/?group=optimizer&sort=worst")
+    expect(tab.page.locator("tr.group").first).to_contain_text("adam")
+    worst = {run["name"]: (run["glance"]["worst"] or {}).get("value", 9) for run in shown.get("/runs")["runs"]}
+    adam = [name for name in names(tab) if name != HOSTILE]
+    assert len(adam) > 3
+    assert adam == sorted(adam, key=lambda name: worst[name])
 
 
 def test_a_run_that_goes_on_says_how_far_it_is_and_how_long_it_has_still_to_go(

@@ -27,8 +27,9 @@ WHERE = (
     'with one of `=!<>"` in it is put in double quotes, too. A run that lacks the value, or has NaN, meets no condition'
 )
 SORT = (
-    "created, heard, name, project, a param or a summary value such as `summary.val_accuracy`; - before it reverses. "
-    "Numbers come before texts; runs without a value, or with NaN, come last either way, newest first"
+    "created, heard, name, project, worst (the F1 of the run's worst class), drop (its certified drop, 0 where none "
+    "fell), a param or a summary value such as `summary.val_accuracy`; - before it reverses. Numbers come before "
+    "texts; runs without a value, or with NaN, come last either way, newest first"
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from epochscope_server.conditions import GLANCED
 from epochscope_server.store.runs import Change
 from epochscope_server.store.schema import glance, run
 from epochscope_server.store.upsert import upsert
@@ -34,8 +35,17 @@ def record(connection: sa.Connection, run_id: int, rev: int, said: dict[str, Any
     # Locked, so that no other service deletes it before this commit and leaves the row behind.
     if connection.scalar(sa.select(run.c.id).where(run.c.id == run_id).with_for_update()) is None:
         return False
-    upsert(connection, glance, [{"run_id": run_id, "rev": rev, "said": said}], ("run_id",))
+    worst, drop = (said.get(name) or {} for name in GLANCED)
+    values = {"worst": worst.get("value"), "drop": drop.get("value", 0.0) if said else None}
+    upsert(connection, glance, [{"run_id": run_id, "rev": rev, "said": said, **values}], ("run_id",))
     return True
+
+
+def values(connection: sa.Connection, run_ids: Sequence[int], name: str) -> dict[int, float]:
+    """What runs are sorted by: one of GLANCED; none of those without."""
+    column = glance.c[name]
+    chosen = sa.select(glance.c.run_id, column).where(glance.c.run_id.in_(run_ids), column.is_not(None))
+    return {row.run_id: row[1] for row in connection.execute(chosen)}
 
 
 def behind(connection: sa.Connection) -> list[Change]:

@@ -270,7 +270,18 @@ glance = Table(
     Column("run_id", _Id, primary_key=True),
     Column("rev", BigInteger, nullable=False),
     Column("said", JSON, nullable=False),
+    # By these the list is sorted; NULL where there are no classes.
+    Column("worst", Double),  # the F1 of the worst class
+    Column("drop", Double),  # the certified drop, 0 where no class surely fell
 )
+Index(
+    "ix_glance_worst", glance.c.worst, glance.c.run_id,
+    sqlite_where=glance.c.worst.is_not(None), postgresql_where=glance.c.worst.is_not(None),
+)  # fmt: skip
+Index(
+    "ix_glance_drop", glance.c["drop"], glance.c.run_id,
+    sqlite_where=glance.c["drop"].is_not(None), postgresql_where=glance.c["drop"].is_not(None),
+)  # fmt: skip
 
 # A project without a row has the rules that hold unasked.
 alert_rules = Table(

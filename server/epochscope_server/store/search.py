@@ -2,23 +2,23 @@
 
 Narrow tables answer (`fields.py`, by the statements of `search_sql.py`), not the rows of runs. A sort by a field has
 three parts, since runs without a value of it come last either way: numbers, texts (the other way round from above), and
-the rest, newest first. Each is walked along an index from a place on; where a condition leaves few runs, these are
-looked up instead. Runs that have changed a moment ago do not stand in the narrow tables yet: they are judged in Python,
-by the same rules and in the same order.
+the rest, newest first; one by what runs are at a glance has no texts. Each is walked along an index from a place on;
+where a condition leaves few runs, these are looked up instead. Runs that have changed a moment ago do not stand in the
+narrow tables yet: they are judged in Python, by the same rules and in the same order.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
 import sqlalchemy as sa
 
-from epochscope_server.conditions import Condition, Field, Order
-from epochscope_server.store import fields, search_sql
+from epochscope_server.conditions import GLANCED, Condition, Field, Order
+from epochscope_server.store import fields, glances, search_sql
 
 MANY = 2_000  # runs that can match are counted up to here
 
@@ -48,6 +48,8 @@ class Place(msgspec.Struct, array_like=True, frozen=True):
 
 def parts(order: Order) -> tuple[str, ...]:
     """The parts of an order, in order."""
+    if order.by in GLANCED:
+        return ("number", "rest")
     if not isinstance(order.by, Field):
         return ("column",)
     return ("text", "number", "rest") if order.down else ("number", "text", "rest")
@@ -78,7 +80,9 @@ class Search:
         self._judged: list[Place] = []
         if self._shape.is_narrow:
             changed = fields.changed(connection, search_sql.changed(self._shape), self._bound)
-            self._judged += [_place(wanted.order, one) for one in changed if _matches(wanted, one)]
+            matching = [one for one in changed if _matches(wanted, one)]
+            seen = glances.values(connection, [one.row["id"] for one in matching], by) if by in GLANCED else {}
+            self._judged += [_place(wanted.order, one, seen) for one in matching]
         # Nobody has a field that is not known, but for runs that have just changed.
         self._walks = all(ids[condition.field] for condition in wanted.conditions)
         if self._walks and (way := self._few()) is not None:
@@ -112,7 +116,7 @@ class Search:
 
     def _look(self, way: int) -> list[Place]:
         rows = self._connection.execute(search_sql.look(self._shape, way), self._bound).all()
-        if self._shape.column is not None:
+        if self._shape.column in search_sql.COLUMNS:
             return [Place("column", value, run_id) for run_id, value in rows]
         return [_in_part(run_id, created_ms, number, text) for run_id, created_ms, number, text in rows]
 
@@ -128,7 +132,10 @@ def _matches(wanted: Wanted, one: fields.Changed) -> bool:
     return all(condition.holds(one.value(condition.field)) for condition in wanted.conditions)
 
 
-def _place(order: Order, one: fields.Changed) -> Place:
+def _place(order: Order, one: fields.Changed, seen: Mapping[int, float]) -> Place:
+    """``seen``: of an order by what runs are at a glance, its values."""
+    if order.by in GLANCED:
+        return _in_part(one.row["id"], one.row["created_ms"], seen.get(one.row["id"]), None)
     if not isinstance(order.by, Field):
         return Place("column", one.row[search_sql.COLUMNS[order.by].name], one.row["id"])
     value = one.value(order.by)

@@ -13,10 +13,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from epochscope_server.conditions import OPERATORS
+from epochscope_server.conditions import GLANCED, OPERATORS
 from epochscope_server.store import fields
 from epochscope_server.store.runs import has_status
-from epochscope_server.store.schema import run, run_tag, run_text, run_value
+from epochscope_server.store.schema import glance, run, run_tag, run_text, run_value
 
 COLUMNS: dict[str, sa.Column[Any]] = {
     "created": run.c.created_ms,
@@ -31,7 +31,7 @@ KEPT = 512  # statements of each kind
 class Shape:
     """What the statements of a request depend on: all but its values."""
 
-    column: str | None  # what is sorted by; None is a field
+    column: str | None  # what is sorted by, of COLUMNS or GLANCED; None is a field
     conditions: tuple[tuple[str, bool], ...]  # sign, and whether it compares with a text
     project: bool
     q: bool
@@ -109,8 +109,19 @@ def walk(shape: Shape, part: str, down: bool, after: bool) -> sa.Select[Any]:
     value: sa.ColumnElement[Any] = run.c.created_ms
     clauses = _of_runs(shape)
     if shape.project:
-        clauses.append(run.c.project == sa.bindparam("project"))
-    if shape.column is not None:
+        project = sa.bindparam("project")
+        along = shape.column in GLANCED and part != "rest"
+        # Along a glance not by the index of projects: SQLite would sort all of the project rather than walk. What is
+        # not unequal is equal, as PostgreSQL sees and SQLite does not.
+        clauses.append(sa.not_(run.c.project.bool_op("<>")(project)) if along else run.c.project == project)
+    if shape.column in GLANCED:
+        seen = glance.c[shape.column]
+        if part == "rest":
+            clauses.append(~sa.exists().where(glance.c.run_id == run.c.id, seen.is_not(None)))
+        else:
+            run_id, value = glance.c.run_id, seen
+            clauses += [run_id == run.c.id, value.is_not(None)]
+    elif shape.column is not None:
         value = COLUMNS[shape.column]
     elif part == "rest":
         clauses.append(~sa.exists().where(run_value.c.run_id == run.c.id, _is("by", run_value)))
@@ -135,6 +146,10 @@ def look(shape: Shape, way: int) -> sa.Select[Any]:
     if shape.project:
         # Not by its index: SQLite would walk through the project rather than look at the few.
         clauses.append(run.c.project.concat("") == sa.bindparam("project"))
+    if shape.column in GLANCED:
+        there = there.outerjoin(glance, glance.c.run_id == can.c.run_id)
+        told = (run.c.id, run.c.created_ms, glance.c[shape.column], sa.null())
+        return sa.select(*told).select_from(there).where(*clauses)
     if shape.column is not None:
         return sa.select(run.c.id, COLUMNS[shape.column]).select_from(there).where(*clauses)
     there = there.outerjoin(run_value, sa.and_(run_value.c.run_id == can.c.run_id, _is("by", run_value)))

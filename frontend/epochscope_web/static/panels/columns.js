@@ -27,8 +27,8 @@ const PLAIN = [
   { id: "step", name: "step", kind: "n", sort: "", show: step },
   { id: "epoch", name: "epoch", kind: "n narrow", sort: "", show: (run) => [count(run.epoch), run.epochs ? h("small", {}, ` / ${count(run.epochs)}`) : null] },
   { id: "curve", name: "macro F1", kind: "narrow", sort: "", title: "Its course: of validation where there is one, else of training", show: (run, floor) => curve(run, floor) },
-  { id: "worst", name: "worst class", kind: "narrow", sort: "", title: "The class of the least F1 at the end of that course", show: (run) => ofClass(glance(run)?.worst, measure), value: (run) => glance(run)?.worst?.value },
-  { id: "drop", name: "certified drop", kind: "narrow", sort: "", title: "How far a class surely fell below its own best recall in training, in points of a percent", show: drop, value: (run) => glance(run)?.drop?.value },
+  { id: "worst", name: "worst class", kind: "narrow", sort: "worst", title: "The class of the least F1 at the end of that course", show: (run) => ofClass(glance(run)?.worst, measure), value: (run) => glance(run)?.worst?.value },
+  { id: "drop", name: "certified drop", kind: "narrow", sort: "drop", title: "How far a class surely fell below its own best recall in training, in points of a percent", show: drop, value: (run) => glance(run)?.drop?.value },
   { id: "started", name: "started", kind: "n later", sort: "created", show: (run) => [h("span", { title: moments(run.started_ms) }, when(run.started_ms))] },
   { id: "time", name: "time", kind: "n", sort: "", show: (run) => [duration(run), left(run) && h("small", { class: "left" }, left(run))] },
 ];

@@ -265,9 +265,12 @@ export function runsPage(loop) {
   };
 }
 
+/** What is looked for from its least value on. */
+const RISING = ["name", "worst", "summary.loss"];
+
 /** The order after a press on a column: one way, the other, and back to newest first. @param {string} sort @param {string} by */
 function next(sort, by) {
-  const [first, second] = by === "name" || by === "summary.loss" ? [by, `-${by}`] : [`-${by}`, by];
+  const [first, second] = RISING.includes(by) ? [by, `-${by}`] : [`-${by}`, by];
   return sort === first ? second : sort === second ? "" : first;
 }
 
@@ -289,6 +292,7 @@ function grouped(runs, view) {
 function sorted(run, by) {
   if (by === "name") return run.name;
   if (by === "created") return run.started_ms;
+  if (by === "worst" || by === "drop") return run.glance && "split" in run.glance ? (run.glance[by]?.value ?? (by === "drop" ? 0 : null)) : null;
   const [, kind, name = ""] = /^(params|summary)\.(.+)$/s.exec(by) ?? [];
   return kind === "params" ? run.params[name] : run.summary[name];
 }
