@@ -69,9 +69,9 @@ WATCH_NEXT = """([selector, event]) => {
   const plot = () => document.querySelector(selector);
   addEventListener(event, ({ timeStamp }) => {
     const took = () => { globalThis.took = performance.now() - timeStamp; };
-    const seen = () => requestAnimationFrame(() => setTimeout(took));
-    const wait = () => (plot()?.on ? plot().once("plotly_afterplot", seen) : requestAnimationFrame(wait));
-    wait();
+    const appears = () => (plot()?.on ? setTimeout(took) : requestAnimationFrame(appears));
+    if (plot()?.on) plot().once("plotly_afterplot", () => requestAnimationFrame(() => setTimeout(took)));
+    else appears();
   }, { once: true, capture: true });
 }"""
 CURVES, MATRIX, CELL = "figure.chart.large .plot", "figure.chart.square .plot", ".cell-panel figure.chart .plot"

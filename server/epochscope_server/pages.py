@@ -34,14 +34,20 @@ class _File:
 def pages(static: Path) -> APIRouter:
     """Routes for every file under ``static``; the addresses of pages all answer ``index.html``."""
     files = {path.relative_to(static).as_posix(): _read(path) for path in sorted(static.rglob("*")) if path.is_file()}
-    files["index.html"] = _file("index.html", _with_modules(files))
+    of_charts = _file("index.html", _naming(files, _drawing_library(files) + _modules(files)))
+    page = files["index.html"] = _file("index.html", _naming(files, _modules(files)))
     router = APIRouter(include_in_schema=False)
 
     async def index(request: Request) -> Response:
-        return _answer(request, files["index.html"])
+        return _answer(request, page)
 
-    for address in ("/", "/runs/{run}", "/runs/{run}/about", "/compare", "/alerts", "/settings"):
+    async def charts(request: Request) -> Response:
+        return _answer(request, of_charts)
+
+    for address in ("/", "/runs/{run}/about", "/alerts", "/settings"):
         router.add_api_route(address, index, methods=["GET"])
+    for address in ("/runs/{run}", "/compare"):
+        router.add_api_route(address, charts, methods=["GET"])
 
     @router.get("/api/docs")
     async def docs(request: Request) -> Response:
@@ -57,13 +63,24 @@ def pages(static: Path) -> APIRouter:
     return router
 
 
-def _with_modules(files: Mapping[str, _File]) -> bytes:
-    """The page, which names all its modules at once: else a browser finds them one import after another."""
-    modules = [
-        name for name in files if name.endswith(".js") and name not in _NO_MODULES and not name.startswith("vendor/")
+def _naming(files: Mapping[str, _File], asked: list[str]) -> bytes:
+    """The page, which names ``asked`` at once: else a browser finds one file after another."""
+    lines = "\n".join(f"    <link {link} />" for link in asked)
+    return files["index.html"].content.replace(b"    <!-- modules -->", lines.encode())
+
+
+def _modules(files: Mapping[str, _File]) -> list[str]:
+    return [
+        f'rel="modulepreload" href="/{name}"'
+        for name in files
+        if name.endswith(".js") and name not in _NO_MODULES and not name.startswith("vendor/")
     ]
-    asked = "\n".join(f'    <link rel="modulepreload" href="/{name}" />' for name in modules)
-    return files["index.html"].content.replace(b"    <!-- modules -->", asked.encode())
+
+
+def _drawing_library(files: Mapping[str, _File]) -> list[str]:
+    """What a page of charts needs the longest for: it is compiled while the modules come in."""
+    library = next(name for name in files if name.startswith("vendor/plotly-") and name.endswith(".js"))
+    return ['rel="modulepreload" href="/drawing/plotly.js"', f'rel="preload" as="script" href="/{library}"']
 
 
 def _read(path: Path) -> _File:

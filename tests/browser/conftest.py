@@ -157,6 +157,17 @@ class Tab:
         matrix: Whole = np.where(np.isfinite(off), off, on)
         return matrix
 
+    def marked(self, title: str, kind: str) -> list[list[float]]:
+        """Where the page's marks of a kind lie over a chart, from their pixels: [left, right, top, bottom] on its axes."""
+        found: list[list[float]] = self.drawn(
+            title,
+            f"[...gd.querySelectorAll('.mark.{kind}')].map(mark => {{ const r = mark.getBoundingClientRect(), "
+            "b = gd.getBoundingClientRect(), x = gd._fullLayout.xaxis, y = gd._fullLayout.yaxis; return ["
+            "x.p2d(r.left - b.left - x._offset), x.p2d(r.right - b.left - x._offset), "
+            "y.p2d(r.top - b.top - y._offset), y.p2d(r.bottom - b.top - y._offset)] })",
+        )
+        return found
+
     def click_cell(self, row: int, column: int) -> None:
         """Click a cell of the confusion matrix, by its place."""
         x, y = self.drawn(

@@ -24,6 +24,7 @@ export function cell(loop) {
 
   return {
     element,
+    chart,
     /** @param {View} view @param {Run} run @param {boolean} news */
     show(view, run, news) {
       const names = matrixNames(run, view);

@@ -2,11 +2,12 @@
 
 /** @import {Drawing, Figure, FigureName, Query} from "../types.d.ts" */
 import { ApiError, figure } from "../api.js";
-import { draw, erase, mark, prepare } from "../draw.js";
+import { draw, erase, mark, prepare, turn } from "../draw.js";
 import { fill, h, say } from "./element.js";
 import { saving } from "./save.js";
 
 const RETRY_MS = 4000;
+const MARGIN = 200; // pixels out of sight: so near, a chart is drawn already
 let number = 0;
 
 /** Asks for its figure when it comes into sight, at most once at a time, and never draws an answer that is stale. */
@@ -25,6 +26,10 @@ export class Chart {
   #wanted = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #retry;
+  /** Settles when what is under way is drawn. @type {Promise<void>} */
+  #done = Promise.resolve();
+  /** The chart that the reader waits for first, where both are asked for at once. @type {Chart | null} */
+  after = null;
 
   /**
    * @param {string} title
@@ -54,7 +59,7 @@ export class Chart {
         this.#visible = entry?.isIntersecting ?? false;
         void this.#start();
       },
-      { rootMargin: "200px" },
+      { rootMargin: `${MARGIN}px` },
     );
     this.sight.observe(this.element);
   }
@@ -80,6 +85,7 @@ export class Chart {
     }
     this.#key = key;
     this.#stale = true;
+    this.#visible ||= near(this.element); // the observer says so only in a later frame
     void this.#start();
   }
 
@@ -114,16 +120,21 @@ export class Chart {
     this.#asked = asked;
     this.#stale = false;
     this.element.setAttribute("aria-busy", "true");
+    let done = () => {};
+    this.#done = new Promise((resolve) => (done = resolve));
     try {
-      const answer = figure(wanted.name, wanted.query, asked.signal);
-      prepare(); // while the service works the figure out
-      const drawn = await answer;
+      if (this.#shown && this.after) await this.after.#done;
+      if (asked.signal.aborted) return;
+      const [drawn] = await Promise.all([figure(wanted.name, wanted.query, asked.signal), prepare()]);
+      if (!drawn.layout.meta.empty) await turn();
       if (asked.signal.aborted) return;
       await this.#draw(drawn);
       if (!drawn.layout.meta.empty) this.saving.of(wanted.name, wanted.query);
     } catch (error) {
       if (asked.signal.aborted) return;
       this.#fail(error);
+    } finally {
+      done();
     }
     if (this.#asked !== asked) return;
     this.element.removeAttribute("aria-busy");
@@ -172,4 +183,10 @@ export class Chart {
     this.plot.classList.toggle("covered", true);
     fill(this.veil, h("p", {}, text), kind === "error" && h("button", { type: "button", onclick: () => this.#ask() }, "Try again"));
   }
+}
+
+/** Whether an element is in sight, or nearly. @param {Element} element */
+function near(element) {
+  const { top, bottom, width } = element.getBoundingClientRect();
+  return width > 0 && bottom > -MARGIN && top < innerHeight + MARGIN;
 }

@@ -76,6 +76,10 @@ export function classes(loop) {
       chart.show("classes", query, news, drawing);
     },
     choose: () => focus.open(),
+    /** @param {Chart} other the chart that is drawn before this one, where both are asked for */
+    after: (other) => {
+      chart.after = other;
+    },
     tell: (/** @type {string} */ text) => {
       focus.element.hidden = true;
       chart.tell(text);

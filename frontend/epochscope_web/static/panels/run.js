@@ -33,6 +33,7 @@ export function runPage(loop) {
   const steady = stability(loop);
   const apart = gap(loop);
   const single = oneClass(loop);
+  curves.after(followed.chart); // a cell that was clicked is looked at before its classes in focus
 
   const split = segments("Split", /** @type {[Split, string][]} */ ([["train", "train"], ["val", "val"], ["test", "test"]]), (value) => loop.go({ split: value, from: null, to: null }));
   const metric = segments("Metric", METRIC_WORDS, (value) => loop.go({ metric: value }));
@@ -139,13 +140,13 @@ export function runPage(loop) {
       steady.tell("Waiting for the first batch.");
       return;
     }
+    followed.show(view, run, news);
     curves.show(view, run, news);
     steady.show(view, run, news);
     apart.show(view, run, news);
     const key = JSON.stringify([view.split, view.from, view.to, view.epoch, view.output, view.label, view.normalise, loop.theme()]);
     confusion.show(view, run, news && settled !== key);
     settled = isSettled(run, view) ? key : "";
-    followed.show(view, run, news);
   }
 
   /** The class beside the one that has the page, or beside the one in focus. @param {Run} of @param {number} far */
