@@ -108,13 +108,11 @@ def of_pairs(rooms: Rooms, uid: str, pairs: Sequence[tuple[int, int]], asked: As
         counted = stored.fetch(connection, rooms.blocks, run, chosen.index, asked.split, starts, stops)
         summed = classes.fetch(connection, rooms.blocks, run, chosen.index, asked.split, starts, stops)
     support, _, _ = summed.sums(np.array([first + true for true, _ in pairs]))
+    counts = counted.counts([(first + true, first + predicted) for true, predicted in pairs])
     return [
-        CellCurve(
-            asked.split, names[true], names[predicted], starts, stops, epochs,
-            counted.counts(first + true, first + predicted), support[place],
-        )
-        for place, (true, predicted) in enumerate(pairs)
-    ]  # fmt: skip
+        CellCurve(asked.split, names[true], names[predicted], starts, stops, epochs, count, seen)
+        for (true, predicted), count, seen in zip(pairs, counts, support, strict=True)
+    ]
 
 
 def index_of(name: str, class_names: tuple[str, ...], field: str) -> int:

@@ -1,11 +1,11 @@
-"""One cell of the matrix in many windows: how often one class was taken for another, exact to the last count.
+"""Cells of the matrix in many windows: how often one class was taken for another, exact to the last count.
 
 Whole nodes come first, the widest before the others, then leaves, of which every step is known apart, then the tail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,24 +35,24 @@ class _Part:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """All that the counts of one cell in windows ``[start, stop)``, int64 [P], are made of."""
+    """All that the counts of a cell in windows ``[start, stop)``, int64 [P], are made of."""
 
     source: confusion.Source
     start: Whole
     stop: Whole
     parts: list[_Part]
 
-    def counts(self, true: int, predicted: int) -> Whole:
-        """How often class ``true`` was taken for ``predicted`` in each window, int64 [P]."""
-        found = np.zeros(len(self.start), np.int64)
+    def counts(self, pairs: Sequence[tuple[int, int]]) -> Whole:
+        """How often the first class of each of K ``pairs`` was taken for the second in each window, int64 [K, P]."""
+        found = np.zeros((len(pairs), len(self.start)), np.int64)
         for part in self.parts:
-            if max(true, predicted) < part.classes:
-                _add(found, part, true, predicted)
+            _add(found, part, pairs)
         if len(self.start):
             waiting = self.source.waiting(int(self.start.min()), int(self.stop.max()))
-            here = (waiting.true == true) & (waiting.predicted == predicted)
             every = Runs(self.start, self.stop, np.arange(len(self.start)))
-            _add_steps(found, waiting.step[here], waiting.count[here], every)
+            for row, (true, predicted) in zip(found, pairs, strict=True):
+                here = (waiting.true == true) & (waiting.predicted == predicted)
+                _add_steps(row, waiting.step[here], waiting.count[here], every)
         return found
 
 
@@ -65,7 +65,7 @@ def fetch(
     start: Whole,
     stop: Whole,
 ) -> Trajectory:
-    """What the counts of a cell in windows ``[start, stop)`` are made of; they ascend and do not overlap."""
+    """What the counts of any cell in windows ``[start, stop)`` are made of; they ascend and do not overlap."""
     source = confusion.source(connection, run, output_id, split)
     parts = [_fetch(connection, blocks, source, one, here) for one, here in source.shares(start, stop)]
     return Trajectory(source, start, stop, parts)
@@ -87,8 +87,11 @@ def _fetch(
     return _Part(one.classes, levels, nodes, steps, shelf, ranges)
 
 
-def _add(found: Whole, part: _Part, true: int, predicted: int) -> None:
-    cell = true * part.classes + predicted
+def _add(found: Whole, part: _Part, pairs: Sequence[tuple[int, int]]) -> None:
+    """Add to each row of ``found`` what a pyramid has of its pair. A block is opened once, for all of them."""
+    known = [(row, *pair) for row, pair in zip(found, pairs, strict=True) if max(pair) < part.classes]
+    # Of a leaf only the hits are opened, or only the misses: that takes most of the time.
+    halves = {hits: [one for one in known if (one[1] == one[2]) == hits] for hits in {a == b for _, a, b in known}}
     owners = {
         (level, idx): owner
         for level, runs in zip(part.levels, part.nodes, strict=True)
@@ -97,12 +100,16 @@ def _add(found: Whole, part: _Part, true: int, predicted: int) -> None:
     for level, idx in part.shelf.places(part.ranges):
         opened = part.shelf.at(level, idx)
         if isinstance(opened, Columns):
-            found[owners[level, idx]] += _of_cells(opened, cell, cell + 1)[1].sum()
+            for row, true, predicted in known:
+                cell = true * part.classes + predicted
+                row[owners[level, idx]] += _of_cells(opened, cell, cell + 1)[1].sum()
         elif opened is not None:
-            held = leaf.open_leaf(opened)
-            columns, first = (held.hits, true) if true == predicted else (held.misses, cell)
-            step, count = _of_cells(columns, first * pyramid.LEAF, (first + 1) * pyramid.LEAF)
-            _add_steps(found, step % pyramid.LEAF + idx * pyramid.LEAF, count, part.steps)
+            for hits, half in halves.items():
+                columns = leaf.open_part(opened, hits)
+                for row, true, predicted in half:
+                    first = true if hits else true * part.classes + predicted
+                    step, count = _of_cells(columns, first * pyramid.LEAF, (first + 1) * pyramid.LEAF)
+                    _add_steps(row, step % pyramid.LEAF + idx * pyramid.LEAF, count, part.steps)
 
 
 def _of_cells(columns: Columns, lo: int, hi: int) -> tuple[Whole, Whole]:

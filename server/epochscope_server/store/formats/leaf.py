@@ -202,12 +202,27 @@ def open_leaf(data: bytes) -> Leaf:
     Raises:
         FormatError: it is damaged, or no leaf.
     """
+    classes, hits, misses, held = _opened(data)
+    return Leaf(classes, sparse.decode(hits, held, 0, "leaf"), sparse.decode(misses, held, hits.length, "leaf"))
+
+
+def open_part(data: bytes, hits: bool) -> Columns:
+    """The hits or the misses of a leaf alone.
+
+    Raises:
+        FormatError: it is damaged, or no leaf.
+    """
+    _, of_hits, of_misses, held = _opened(data)
+    return sparse.decode(of_hits, held, 0, "leaf") if hits else sparse.decode(of_misses, held, of_hits.length, "leaf")
+
+
+def _opened(data: bytes) -> tuple[int, sparse.Shape, sparse.Shape, memoryview]:
+    """How many classes, the shapes of hits and misses, and the columns of both."""
     opened = unpack(data, MAGIC, _HEADER, "leaf")
     classes = classes_of(opened.header)
     hits = sparse.shape(opened.header, _CLASSES.size, classes * STEPS, "leaf")
     misses = sparse.shape(opened.header, _CLASSES.size + sparse.HEADER.size, classes * classes * STEPS, "leaf")
-    held = opened.columns(hits.length + misses.length)
-    return Leaf(classes, sparse.decode(hits, held, 0, "leaf"), sparse.decode(misses, held, hits.length, "leaf"))
+    return classes, hits, misses, opened.columns(hits.length + misses.length)
 
 
 def _add(total: Whole, kept: Columns, start: int, stop: int, sign: int) -> None:
