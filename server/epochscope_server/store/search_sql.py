@@ -109,7 +109,7 @@ def walk(shape: Shape, part: str, down: bool, after: bool) -> sa.Select[Any]:
     value: sa.ColumnElement[Any] = run.c.created_ms
     clauses = _of_runs(shape)
     if shape.project:
-        project = sa.bindparam("project")
+        project = sa.bindparam("project", type_=sa.Text)
         along = shape.column in GLANCED and part != "rest"
         # Along a glance not by the index of projects: SQLite would sort all of the project rather than walk. What is
         # not unequal is equal, as PostgreSQL sees and SQLite does not.
