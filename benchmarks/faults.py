@@ -3,9 +3,12 @@
     python benchmarks/faults.py training                # some minutes on two cores
     python benchmarks/faults.py memory --seconds 60
 
-``training``: each variant trains in a process of its own, an epoch at a time while the others wait, in an order drawn
-anew for every round, so that a slow minute of the machine is slow for all. Compared are the variants of the same round;
-given are the median over the rounds and its 95 % interval (bootstrap). The services:
+``training``: in each round every variant trains in a new process, an epoch at a time while the others wait, in an
+order drawn anew for every epoch, so that a slow minute of the machine is slow for all. The processes are new because
+one keeps its luck: where its memory came to lie makes all of its epochs some per cent faster or slower. Compared are
+the median epochs of the variants of the same round; given are the median over the rounds and its 95 % interval
+(bootstrap). A long measurement can be done in pieces: ``--pool FILE`` keeps the rounds, and those of every call count.
+The services:
 
 * fine: ``epochscope serve``, in a process of its own
 * refused: nobody listens at the port
@@ -40,7 +43,7 @@ from numpy.typing import NDArray
 
 WIDTH, BATCH = 400, 128  # of the model whose step takes about 5 ms on one core
 STEPS = 250  # of an epoch
-WARM = 1  # epochs that are not measured
+WARM, MEASURED = 1, 4  # epochs of a process
 SLOW_S = 30.0
 
 
@@ -143,7 +146,10 @@ class Training:
         self.processor.append(float(processor))
 
 
-def training(rounds: int, seed: int) -> None:
+def training(rounds: int, seed: int, pool: Path | None) -> None:
+    kept: list[dict[str, tuple[float, float]]] = []
+    if pool is not None and pool.exists():
+        kept = json.loads(pool.read_text())
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         urls = {
@@ -153,30 +159,41 @@ def training(rounds: int, seed: int) -> None:
             "black hole": stack.enter_context(black_hole()),
             "slow": stack.enter_context(slow()),
         }
-        fits = {
-            name: Training(rounds + WARM, *([] if url is None else [url, str(folder / name)]))
-            for name, url in urls.items()
-        }
-        draw = random.Random(seed)
-        for _ in range(rounds + WARM):
-            for name in draw.sample(list(fits), len(fits)):
-                fits[name].epoch()
-        for fit in fits.values():
-            fit.process.kill()
-            fit.process.communicate()
-    wall = {name: np.array(fit.wall[WARM:]) for name, fit in fits.items()}
-    processor = {name: np.array(fit.processor[WARM:]) for name, fit in fits.items()}
+        draw = random.Random(seed + len(kept))
+        for _ in range(rounds):
+            kept.append(one_round(urls, folder, draw))
+            if pool is not None:
+                pool.write_text(json.dumps(kept))
+    wall, processor = (
+        {name: np.array([medians[name][which] for medians in kept]) for name in urls} for which in (0, 1)
+    )
     print(f"{platform.machine()}, {os.cpu_count()} cores; bare step {1e3 * np.median(wall['bare']) / STEPS:.2f} ms, "
-          f"{rounds} rounds of {STEPS} steps\n")  # fmt: skip
+          f"{len(kept)} rounds of {MEASURED} epochs of {STEPS} steps\n")  # fmt: skip
     print("| service | over bare, % of wall time | over fine, % of wall time | over bare, % of processor time |")
     print("| --- | --- | --- | --- |")
     for name in (one for one in urls if one != "bare"):
         over_fine = "" if name == "fine" else interval(wall[name] / wall["fine"])
         cpu = interval(processor[name] / processor["bare"])
         print(f"| {name} | {interval(wall[name] / wall['bare'])} | {over_fine} | {cpu} |")
-    print(json.dumps({name: [round(one, 4) for one in fit.wall[WARM:]] for name, fit in fits.items()}))
     sys.stdout.flush()
     os._exit(0)  # the threads of services that are left hold nothing of worth
+
+
+def one_round(urls: dict[str, str | None], folder: Path, draw: random.Random) -> dict[str, tuple[float, float]]:
+    """Of each variant the median epoch of a new process, s of wall and of processor time."""
+    fits: dict[str, Training] = {}
+    for name in draw.sample(list(urls), len(urls)):  # the first to start finds the best memory
+        url = urls[name]
+        fits[name] = Training(WARM + MEASURED, *([] if url is None else [url, str(folder / name)]))
+    for _ in range(WARM + MEASURED):
+        for name in draw.sample(list(fits), len(fits)):
+            fits[name].epoch()
+    for fit in fits.values():
+        fit.process.kill()
+        fit.process.communicate()
+    return {
+        name: (float(np.median(fit.wall[WARM:])), float(np.median(fit.processor[WARM:]))) for name, fit in fits.items()
+    }
 
 
 def interval(ratio: NDArray[np.float64]) -> str:
@@ -241,13 +258,14 @@ def memory(seconds: float, rate: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("training", "memory"))
-    parser.add_argument("--rounds", type=int, default=24, help="of training")
+    parser.add_argument("--rounds", type=int, default=12, help="of training")
+    parser.add_argument("--pool", type=Path, metavar="FILE", help="keeps the rounds of training")
     parser.add_argument("--seed", type=int, default=1, help="of the order in training")
     parser.add_argument("--seconds", type=float, default=60, help="of each case of memory")
     parser.add_argument("--rate", type=int, default=100_000, help="values a second for memory")
     chosen = parser.parse_args()
     if chosen.what == "training":
-        training(chosen.rounds, chosen.seed)
+        training(chosen.rounds, chosen.seed, chosen.pool)
     else:
         memory(chosen.seconds, chosen.rate)
 

@@ -44,10 +44,10 @@ class Capture(Watch):
         self._batch_size = batch_size
         super().__init__(model, outputs, on_error)
 
-    def nearly_full(self, ring: Ring, calls: int) -> bool:
-        """Whether so many calls of the step since the last reading may have filled half of the log."""
+    def room(self, ring: Ring) -> int:
+        """What half of the log holds, less what the next call of the step may write."""
         model = self._model()
-        return model is None or ring.nearly_full((calls + 1) * max(int(model.steps_per_execution), 1))
+        return 0 if model is None else ring.room() - max(int(model.steps_per_execution), 1)
 
     def grow(self) -> None:
         """Starts larger logs after rows were lost, in a step that is compiled anew."""

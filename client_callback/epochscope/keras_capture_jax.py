@@ -47,9 +47,9 @@ class Capture(Watch):
         super()._put_all(model)
         self._put(model, "_make_function", Capture._run_function)
 
-    def nearly_full(self, log: Waiting, calls: int) -> bool:
-        """Whether the rows that wait hold much memory."""
-        return log.nearly_full()
+    def room(self, log: Waiting) -> int:
+        """How many rows may wait before they hold much memory."""
+        return log.room()
 
     def read(self, log: Waiting) -> tuple[list[Rows], int]:
         """The batches logged since the last reading, in order; none is ever lost."""

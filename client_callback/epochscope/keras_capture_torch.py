@@ -33,9 +33,9 @@ class Capture(Watch):
         self.test = Waiting()
         super().__init__(model, outputs, on_error)
 
-    def nearly_full(self, log: Waiting, calls: int) -> bool:
-        """Whether the rows that wait hold much memory."""
-        return log.nearly_full()
+    def room(self, log: Waiting) -> int:
+        """How many rows may wait before they hold much memory."""
+        return log.room()
 
     def read(self, log: Waiting) -> tuple[list[Rows], int]:
         """The batches logged since the last reading, in order; none is ever lost."""

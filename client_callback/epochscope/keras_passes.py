@@ -22,6 +22,7 @@ class Pass:
         self.steps = 0
         self.start = 0
         self.step_now = 0  # the batch that Keras has just told of
+        self.full_at = 0  # the batch after which the log must be read
         self.running = False
         self.names: set[str] = set()  # of the scalars that the model itself puts into logs
         self.unseen: tuple[str, ...] = ()  # those of them that have no value of the batch alone
@@ -47,13 +48,15 @@ class Pass:
 
     def begin(self) -> None:
         self.start = self.step_now = self.steps
+        self._see_room()
         self.running = True
         for totals in self._totals.values():
             totals.clear()
 
-    def nearly_full(self, calls: int) -> bool:
-        """Whether the log must be read after so many calls of the compiled step."""
-        return bool(self._capture.nearly_full(self._ring, calls))
+    def _see_room(self) -> None:
+        """Where the log, which is empty now, will have to be read at the latest."""
+        if self._capture is not None:
+            self.full_at = self.step_now + self._capture.room(self._ring)
 
     def drop_unread(self) -> None:
         """Forgets batches that belong to no pass of ours (an ``evaluate`` inside another callback)."""
@@ -63,6 +66,7 @@ class Pass:
     def read(self, run: Run) -> int:
         """Brings the batches logged since the last reading to ``run``; how many were lost is returned."""
         found, lost = self._capture.read(self._ring)
+        self._see_room()
         self.steps += lost
         for rows in found:
             steps = np.arange(self.steps + 1, self.steps + 1 + len(rows))

@@ -28,7 +28,6 @@ class Reading:
         self.attachment: Attachment | None = None  # to the model they run through
         self._telling = telling
         self._read_at = 0.0
-        self._calls_since = 0
 
     def attach(self, attachment: Attachment | None) -> None:
         """From now on batches run through another model, or none."""
@@ -43,7 +42,6 @@ class Reading:
         """The batches of a pass begin."""
         one.begin()
         self.now = one
-        self._calls_since = 0
         run = self._telling.run
         if run is not None and one.split != "test":
             run.span(one.split, epoch, one.steps + 1)
@@ -58,8 +56,7 @@ class Reading:
         if self.attachment is None or self.attachment.capture is None:
             self._tell_running_means(one, logs)
             return
-        self._calls_since += 1
-        if time.monotonic() - self._read_at >= READ_S or one.nearly_full(self._calls_since):
+        if one.step_now >= one.full_at or time.monotonic() - self._read_at >= READ_S:
             self.read(one)
         if isinstance(logs, dict) and one.names:
             for name in one.unseen:
@@ -70,7 +67,6 @@ class Reading:
     def read(self, one: Pass) -> None:
         """Brings what the device has logged to the run."""
         self._read_at = time.monotonic()
-        self._calls_since = 0
         run, attachment = self._telling.run, self.attachment
         if run is None or attachment is None or attachment.capture is None:
             return

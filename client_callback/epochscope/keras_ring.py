@@ -52,15 +52,15 @@ class Ring:
         self._entries = tf.Variable(tf.zeros([self._size], tf.int64), trainable=False, name="epochscope_log")
         self._end = tf.Variable(tf.zeros([], tf.int64), trainable=False, name="epochscope_end")
 
-    def nearly_full(self, batches: int) -> bool:
-        """Whether so many batches may have filled half of it; also while the length of a row is not known."""
-        return not self._longest or 2 * batches * self._longest >= self._size
+    def room(self) -> int:
+        """How many batches fill half of it; 0 while the length of a row is not known."""
+        return self._size // (2 * self._longest) if self._longest else 0
 
     def read(self) -> tuple[NDArray[np.int64], int]:
         """The entries written since the last reading, and how many rows were overwritten before they were read."""
         if self._entries is None:
             return np.empty(0, np.int64), 0
-        end = int(self._end.numpy())
+        end = int(_value(self._end))
         rows, written = divmod((end - self._read) % 2**64, _ROW)
         first, self._read = self._read % self._size, end
         if written > self._size:
@@ -69,7 +69,7 @@ class Ring:
         if not written:
             return np.empty(0, np.int64), 0
         # A view, and a copy of what is new: the log has room for far more than is read at a time.
-        entries = np.asarray(memoryview(self._entries.read_value()))
+        entries = np.asarray(memoryview(_value(self._entries)))
         last = end % self._size
         piece = entries[first:last].copy() if first < last else np.concatenate([entries[first:], entries[:last]])
         if rows:
@@ -79,6 +79,11 @@ class Ring:
     @property
     def longest(self) -> int:
         return self._longest
+
+
+def _value(variable: Any) -> Any:
+    """The tensor of a variable: its own ``read_value()`` and ``numpy()`` take five times as long."""
+    return tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ class Rows:
 
 def parsed_rows(layouts: list[Layout], entries: NDArray[np.int64]) -> list[Rows]:
     """What whole rows say, consecutive ones of one layout together."""
+    if len(entries) and (alike := _alike(layouts, entries)) is not None:
+        return [alike]
     starts = _starts(entries)
     numbers = entries[starts + 1]
     rows: list[Rows] = []
@@ -55,6 +57,26 @@ def parsed_rows(layouts: list[Layout], entries: NDArray[np.int64]) -> list[Rows]
         for same in np.split(np.arange(len(some)), np.flatnonzero((counted[1:] != counted[:-1]).any(1)) + 1):
             rows.append(_parsed(layout, counted[same[0]].tolist(), entries, some[same]))
     return rows
+
+
+def _alike(layouts: list[Layout], entries: NDArray[np.int64]) -> Rows | None:
+    """Rows of one layout with codes of the same lengths, as mostly all of a reading are; None if they are not. A third
+    of the time of looking for each place in each row."""
+    length, layout = int(entries[0]), layouts[int(entries[1])]
+    if length < 1 or len(entries) % length:
+        return None
+    table = entries.reshape(-1, length)
+    head = 2 + len(layout.outputs)
+    lengths = entries[2:head].tolist()
+    if (table[:, :head] != table[0, :head]).any() or min(lengths, default=0) < 0:
+        return None
+    begin = head + len(layout.scalars)
+    scalars = table[:, head:begin].astype(np.int32).view(np.float32).astype(np.float64)
+    codes = []
+    for each in lengths:
+        codes.append(table[:, begin : begin + each].ravel())
+        begin += each
+    return Rows(layout, scalars, list(table[:, 2:head].T), codes, [None] * len(codes))
 
 
 def _starts(entries: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -31,7 +31,7 @@ class Watch(Metrics):
         on_error: told of errors in our own part of the step, which then goes on without it.
     """
 
-    train: Any  # the log of training, for ``nearly_full`` and ``read``
+    train: Any  # the log of training, for ``room`` and ``read``
     test: Any
 
     def __init__(self, model: Any, outputs: Outputs, on_error: Callable[[Exception], None]) -> None:
@@ -54,8 +54,8 @@ class Watch(Metrics):
             self._put(model._loss_tracker, "update_state", type(self)._see_loss_value)
         self.tap(model)
 
-    def nearly_full(self, log: Any, calls: int) -> bool:
-        """Whether ``log`` must be read, so many calls of the step after its last reading."""
+    def room(self, log: Any) -> int:
+        """How many batches after its last reading ``log`` must be read again."""
         raise NotImplementedError
 
     def read(self, log: Any) -> tuple[list[Rows], int]:

@@ -165,6 +165,8 @@ class Telling:
         if self._late is None:
             return
         (logs, known, by, step), self._late = self._late, None
+        if logs.keys() <= known:
+            return  # mostly, and sooner known than the difference
         for name in logs.keys() - known:
             self.logs({name: logs[name]}, "train", by, step)
 

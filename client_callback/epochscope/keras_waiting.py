@@ -13,18 +13,18 @@ class Waiting:
 
     def __init__(self) -> None:
         self._rows: list[Any] = []
-        self._entries = 0
+        self._longest = 1
 
     def append(self, row: Any, entries: int) -> None:
         """``entries``: how many numbers the row holds."""
         self._rows.append(row)
-        self._entries += entries
+        self._longest = max(self._longest, entries)
 
-    def nearly_full(self) -> bool:
-        """Whether to read it before memory on the device runs short."""
-        return len(self._rows) >= _MOST_ROWS or self._entries >= _MOST_ENTRIES
+    def room(self) -> int:
+        """How many rows may wait before memory on the device runs short."""
+        return min(_MOST_ROWS, _MOST_ENTRIES // self._longest)
 
     def take(self) -> list[Any]:
         """All rows; none are left."""
-        rows, self._rows, self._entries = self._rows, [], 0
+        rows, self._rows = self._rows, []
         return rows
