@@ -17,11 +17,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from epochscope import arguments, endings, wire
-from epochscope.keras_classify import Task
 from epochscope.keras_confusion import ConfusionMatrix
 from epochscope.keras_following import Following
 from epochscope.keras_guard import guarded
 from epochscope.keras_outputs import known_task
+from epochscope.keras_rules import Task
 from epochscope.keras_weights import ClassWeights
 from epochscope.sender import DEFAULT_URL, Connection
 
@@ -40,7 +40,8 @@ class Monitor(Following):
     Args:
         project: what runs are listed under.
         name: what to call the run; without one, a readable name. Two calls of ``fit`` are two runs.
-        class_names: in the order of the class indices; or a mapping of output names to such lists.
+        class_names: in the order of the class indices; or a mapping of output names to such lists. A list is of the
+            only output that it fits.
         num_classes: where there are no names ("0", "1", ... then), and to say that outputs are classes at all
             where loss and last layer don't tell.
         task: what the model does, where shapes, loss and last layer don't tell, or tell the wrong thing: "classes"
@@ -92,7 +93,6 @@ class Monitor(Following):
         names = dict(arguments.class_outputs(class_names, None))
         told = {
             "project": project,
-            "class_names": names or None,
             "tags": list(tags),
             "notes": notes,
             "group": group,

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from epochscope.environment import bounded
-from epochscope.keras_classify import loss_name
+from epochscope.keras_losses import known
 from epochscope.keras_outputs import compiled_loss
 
 
@@ -154,7 +154,7 @@ def _learning_rate(optimizer: Any) -> Any:
 
 def _loss(loss: Any) -> str:
     if isinstance(loss, dict):
-        return ", ".join(f"{name}: {loss_name(one)}" for name, one in loss.items())
+        return ", ".join(f"{name}: {known(one).shown}" for name, one in loss.items())
     if isinstance(loss, list | tuple):
-        return ", ".join(loss_name(one) for one in loss)
-    return loss_name(loss)
+        return ", ".join(known(one).shown for one in loss)
+    return known(loss).shown

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import keras
 
 from epochscope.arguments import OUTPUT, numbered
-from epochscope.keras_classify import Rule, Task, rule_for
+from epochscope.keras_rules import Rule, Task, rule_for
 
 
 class Outputs:
@@ -31,24 +31,22 @@ class Outputs:
         self._task = task
         self.rules: dict[str, Rule] = {}
         self.reasons: dict[str, str] = {}  # why an output is not read
-        self.notes: list[str] = []
 
     def read(self, model: Any, y: Any, y_pred: Any, weight: Any) -> list[tuple[str, Rule, Any, Any, Any]]:
         """Name, rule, labels, predictions and weights of each output that can be read."""
         found = []
         flat_pred = keras.tree.flatten(y_pred)
-        names = _names(model, y_pred, len(flat_pred))
-        labels = _beside(y, y_pred, names)
-        if labels is None or any(label is None for label in labels):
-            for name in names:
-                self.reasons.setdefault(name, "there are no labels")
-            return []
-        weights = _beside(weight, y_pred, names) if weight is not None else None
+        names = self._names(model, y_pred, len(flat_pred))
+        labels = _beside(y, names) or [None] * len(names)
+        weights = _beside(weight, names) if weight is not None else None
         if weights is None:
             flat = keras.tree.flatten(weight) if weight is not None else []
             weights = [flat[0]] * len(names) if len(flat) == 1 else [None] * len(names)
         for number, name in enumerate(names):
             truth, scores = labels[number], flat_pred[number]
+            if truth is None:
+                self.reasons.setdefault(name, "there are no labels")
+                continue
             rule = self.rules.get(name) or self._decide(model, number, name, len(names), truth, scores)
             if rule is not None:
                 found.append((name, rule, truth, scores, weights[number]))
@@ -57,7 +55,7 @@ class Outputs:
     def names_of(self, output: str) -> tuple[str, ...]:
         """The class names of an output, one for each of its classes; or the names of its labels."""
         classes = self.rules[output].names
-        given = tuple(self._given.get(output, ()))
+        given = tuple(self._given.get(self._key(output), ()))
         return (*given[:classes], *numbered(classes)[len(given) :])
 
     def in_words(self) -> str:
@@ -69,6 +67,37 @@ class Outputs:
     def with_labels(self) -> set[str]:
         """The outputs whose samples may have several labels."""
         return {name for name, rule in self.rules.items() if rule.labels == "several"}
+
+    def notes(self) -> list[str]:
+        """What of that which the person said does not go together with the model."""
+        found = []
+        keys = {name: self._key(name) for name in self.rules}
+        for name, rule in self.rules.items():
+            what = "labels" if rule.labels == "several" else "classes"
+            given = self._given.get(keys[name])
+            if given and len(given) != rule.names:
+                found.append(
+                    f"{len(given)} class names were given, but the output {name!r} has {rule.names} {what}; "
+                    "the others go by their numbers"
+                )
+            elif not given and self._num_classes not in (None, rule.names):
+                found.append(f"num_classes={self._num_classes}, but the output {name!r} has {rule.names} {what}")
+        outputs = ", ".join(map(repr, self.rules))
+        for key in self._given.keys() - set(keys.values()) if self.rules else ():
+            if key == OUTPUT:
+                found.append(f"class_names are not used: say by class_names={{name: [...]}} of which output: {outputs}")
+            elif key not in self.reasons:
+                found.append(f"class_names of {key!r} are not used: the outputs that are counted are {outputs}")
+        return found
+
+    def _key(self, name: str) -> str:
+        """Under which name the person gave the class names of an output."""
+        if name in self._given or OUTPUT not in self._given:
+            return name
+        # A plain list, of a model of several outputs: it is of the only one that it fits.
+        size = len(self._given[OUTPUT])
+        fitting = [each for each, rule in self.rules.items() if each not in self._given and rule.names == size]
+        return OUTPUT if fitting == [name] else name
 
     def _decide(self, model: Any, number: int, name: str, of: int, truth: Any, scores: Any) -> Rule | None:
         given = self._given.get(name)
@@ -84,33 +113,29 @@ class Outputs:
         if isinstance(rule, str):
             self.reasons[name] = rule
             return None
-        what = "labels" if rule.labels == "several" else "classes"
-        if given and len(given) != rule.names:
-            self.notes.append(
-                f"{len(given)} class names were given, but the output {name!r} has {rule.names} {what}; "
-                "the others go by their numbers"
-            )
-        elif not given and self._num_classes not in (None, rule.names):
-            self.notes.append(f"num_classes={self._num_classes}, but the output {name!r} has {rule.names} {what}")
         self.rules[name] = rule
         return rule
 
+    def _names(self, model: Any, y_pred: Any, count: int) -> list[str]:
+        names = getattr(model, "output_names", None)
+        if isinstance(y_pred, Mapping) and len(y_pred) == count:
+            own = [str(key) for key in sorted(y_pred)]  # the order in which Keras flattens
+        elif names and len(names) == count and len(set(names)) == count:
+            own = [str(name) for name in names]
+        else:
+            own = [f"{OUTPUT}_{number}" for number in range(count)]
+        # The only output needs no name, but a person may call it by its own.
+        told = {*self._given, *(self._task if isinstance(self._task, Mapping) else ())}
+        return [OUTPUT] if count == 1 and (own[0] not in told or OUTPUT in told) else own
 
-def _names(model: Any, y_pred: Any, count: int) -> list[str]:
-    if count == 1:
-        return [OUTPUT]
-    names = getattr(model, "output_names", None)
-    if isinstance(y_pred, Mapping) and len(y_pred) == count:
-        return [str(key) for key in sorted(y_pred)]  # the order in which Keras flattens
-    if names and len(names) == count and len(set(names)) == count:
-        return [str(name) for name in names]
-    return [f"{OUTPUT}_{number}" for number in range(count)]
 
-
-def _beside(values: Any, y_pred: Any, names: list[str]) -> list[Any] | None:
-    """``values`` in the order of the flattened predictions; None if they do not match."""
-    if isinstance(values, Mapping) and len(names) > 1 and set(map(str, values)) == set(names):
-        return [values[name] for name in names]
+def _beside(values: Any, names: list[str]) -> list[Any] | None:
+    """``values`` in the order of the flattened predictions, None for those that there are none of; None if they do not
+    match."""
+    if isinstance(values, Mapping) and len(names) > 1:
+        told = {str(name): value for name, value in values.items()}
+        if told.keys() <= set(names):
+            return [told.get(name) for name in names]
     flat = keras.tree.flatten(values)
     return flat if len(flat) == len(names) else None
 

@@ -122,10 +122,11 @@ class Telling:
             return
         self._capture = text
         if reasons:
-            say(f"no confusion matrix of this model: {reasons}. Loss and metrics are recorded")
+            which = "these outputs" if outputs.rules else "this model"
+            say(f"no confusion matrix of {which}: {reasons}. Loss and metrics are recorded")
         if outputs.rules:
             say(f"run {self.run.name} counts {outputs.in_words()}")
-        for note in outputs.notes:
+        for note in outputs.notes():
             say(note)
         self.run.describe(
             capture=text,

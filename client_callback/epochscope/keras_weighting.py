@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from epochscope import keras_patches as patches
 from epochscope.flusher import say
-from epochscope.keras_classify import Rule
 from epochscope.keras_outputs import Outputs
 from epochscope.keras_progress import Quiet
+from epochscope.keras_rules import Rule
 
 NAME = "class_weights"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,19 @@ def own(y: Any, y_pred: Any) -> Any:
     return keras.ops.mean((keras.ops.cast(y, y_pred.dtype) - y_pred) ** 2, axis=-1)
 
 
+def binary_of_logits(y: Any, y_pred: Any) -> Any:
+    return loss_function("binary_crossentropy")(y, y_pred, from_logits=True)
+
+
+def loss_function(name: str) -> Any:
+    import keras
+
+    return getattr(keras.losses, name)
+
+
+LOGITS = {"from_logits": True, "ignore_class": 0}
+
+
 def two_heads() -> Any:
     import keras
 
@@ -90,6 +104,23 @@ READ: dict[str, tuple[Callable[[], Any], Any, str]] = {
         lambda: model(4, "sigmoid", loss="binary_crossentropy"),
         HAS,
         "4 labels, each yes or no (yes is a score above 0.5)",
+    ),
+    "classes by sigmoids": (
+        lambda: model(activation="sigmoid", loss="categorical_crossentropy"),
+        ONE_HOT,
+        "3 classes (labels are one-hot, the highest score counts)",
+    ),
+    "a loss with its arguments": (
+        lambda: model(
+            activation=None, loss=functools.partial(loss_function("sparse_categorical_crossentropy"), **LOGITS)
+        ),
+        Y,
+        "3 classes (labels are indices, the highest score counts, without the label 0)",
+    ),
+    "a logit under a loss of one's own": (
+        lambda: model(1, None, loss=binary_of_logits),
+        YES[:, None],
+        "2 classes (class 1 is a score above 0)",
     ),
     "one of two outputs": (
         two_heads,
