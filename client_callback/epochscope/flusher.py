@@ -1,8 +1,8 @@
 """The two threads behind a run: one turns what was recorded into numbered flushes and spools them, one delivers them.
 
-Training never waits for them, and the first never for the second: it gathers once a second, or sooner when many batches
-have come together, however long a service takes to answer; and when nothing is recorded it spools an empty flush
-every 5 seconds, so that the service can tell a quiet training from a dead one.
+Training never waits for them, and the first never for the second: it gathers once a second, sooner when many batches
+have come together or somebody looks at the run, however long a service takes to answer; and when nothing is recorded it
+spools an empty flush every 5 seconds, so that the service can tell a quiet training from a dead one.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Flusher:
         """Whatever is due now, then sleeps until something is; True when there is nothing left to do, ever."""
         now = time.monotonic()
         hurry = now < self._hurry_until
-        if hurry or now - self._gathered_at >= (_SOONEST_S if self._wake.is_set() else GATHER_S):
+        if hurry or now - self._gathered_at >= (_SOONEST_S if self._wake.is_set() else self._pace_s()):
             self._wake.clear()
             self._gathered_at = now
             self._gather()
@@ -169,9 +169,14 @@ class Flusher:
         if now < self._hurry_until:
             self._wake.wait(_HURRY_S)  # the sender says when it has made an attempt
             return
-        if self._wake.wait(max(self._gathered_at + GATHER_S - now, 0.0)) and time.monotonic() >= self._hurry_until:
+        woken = self._wake.wait(max(self._gathered_at + self._pace_s() - now, 0.0))
+        if woken and time.monotonic() >= self._hurry_until:
             # Many batches have come together: sooner than usual, but not without a pause.
             time.sleep(max(self._gathered_at + _SOONEST_S - time.monotonic(), 0.0))
+
+    def _pace_s(self) -> float:
+        """How long to gather: where nobody looks, what comes a little later costs less."""
+        return _SOONEST_S if self._delivery.watched else GATHER_S
 
     def _send(self) -> bool:
         """One attempt of the sender, if there is anything to send and it is time to; True when all is over."""
@@ -185,14 +190,15 @@ class Flusher:
         if not len(self._spool) or wait > 0:
             self._due.wait(min(wait, GATHER_S) if len(self._spool) else GATHER_S)
             return False
+        watched = self._delivery.watched
         sent = self._delivery.send_oldest()
         if sent:
             self._sent_at = time.monotonic()
         self._in_vain = not sent and self._delivery.hopeless
         self._attempts += 1
         hurry = time.monotonic() < self._hurry_until
-        if hurry or self._ended:
-            self._wake.set()  # there may be nothing left to do
+        if hurry or self._ended or self._delivery.watched > watched:
+            self._wake.set()  # there may be nothing left to do, or somebody who waits
         if hurry and not sent:
             time.sleep(_HURRY_S)  # then again: it is worth the rest of the time that settle() waits
         return False

@@ -17,11 +17,12 @@ class Reply:
     status: int
     content: dict[str, Any]
     retry_after_s: float | None
+    watched: bool = False  # somebody looks at the run
 
     @classmethod
-    def of(cls, status: int, text: bytes, retry_after: str | None) -> Self:
+    def of(cls, status: int, text: bytes, retry_after: str | None, watched: bool = False) -> Self:
         """The reply of a body that should be a JSON object, and of the header ``Retry-After``, if there is one."""
-        return cls(status, _object(text), seconds_asked(retry_after))
+        return cls(status, _object(text), seconds_asked(retry_after), watched)
 
     @property
     def message(self) -> str:

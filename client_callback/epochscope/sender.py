@@ -111,7 +111,8 @@ class Connection:
             raise
         if not response.isclosed():  # a longer reply than any of the service's
             self.close()
-        return Reply.of(response.status, text, response.getheader("Retry-After"))
+        name, watched = wire.WATCHED
+        return Reply.of(response.status, text, response.getheader("Retry-After"), response.getheader(name) == watched)
 
 
 class Delivery:
@@ -124,6 +125,7 @@ class Delivery:
         self.sent = 0
         self.try_again_at = 0.0  # time.monotonic()
         self.hopeless = False  # another attempt at once would fail as the last one did
+        self.watched = False  # the service says that somebody looks at the run
         self._say = say
         self._meanwhile = meanwhile or (
             f"training goes on, updates are saved in {spool.root} and sent when it is back (or by `epochscope sync`)"
@@ -148,6 +150,7 @@ class Delivery:
         except (OSError, http.client.HTTPException) as error:
             self._away(error)
             return False
+        self.watched = reply.watched
         return self._react(seq, body, reply)
 
     def _post(self, body: bytes) -> Reply:
@@ -229,6 +232,7 @@ class Delivery:
         return False
 
     def _away(self, error: Exception) -> None:
+        self.watched = False
         # A connection that broke is worth another try at once; one that was never made is not.
         self.hopeless = not isinstance(error, ConnectionResetError | BrokenPipeError | http.client.HTTPException)
         if self.state is not State.AWAY:

@@ -30,6 +30,7 @@ from epochscope.names import clean_name as clean_name
 
 VERSION = 1
 CONTENT_TYPE = "application/msgpack"
+WATCHED = ("epochscope-watched", "1")  # header of an acknowledgement: somebody looks at the run
 MAX_BODY = 8 * 1024 * 1024  # bytes of one flush
 MAX_CLASSES = 100_000
 PROCESS_CHARACTERS = 8  # of the id of a stream, say which process writes it

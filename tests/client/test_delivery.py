@@ -242,6 +242,26 @@ def test_many_batches_do_not_wait_for_the_clock(listener: Listener, monkeypatch:
     run.finish()
 
 
+def test_where_somebody_looks_updates_come_sooner(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flusher, "GATHER_S", 60.0)
+    monkeypatch.setattr("epochscope.run.git_state", dict)  # it comes when it comes
+    listener.judge = lambda flush: Answer(200, {"acked": flush.seq}, dict([wire.WATCHED]), stored=True)
+    run = Run(url=listener.url)
+    until(lambda: listener.flushes)
+    losses(run, 1, 1)
+    until(lambda: len(listener.flushes) == 2)
+    losses(run, 2, 2)
+    until(lambda: len(listener.flushes) == 3)
+    listener.judge = lambda flush: None  # the page is closed
+    losses(run, 3, 3)
+    until(lambda: len(listener.flushes) == 4)
+    time.sleep(0.2)  # it is not told at once
+    losses(run, 4, 4)
+    time.sleep(0.2)
+    assert len(listener.flushes) == 4
+    assert run.finish()
+
+
 def test_a_large_backlog_is_cut_into_small_flushes(listener: Listener) -> None:
     with Run(url=listener.url) as run:
         for key in range(20):

@@ -28,6 +28,17 @@ def test_a_flush_is_acknowledged_with_its_number(training: Training) -> None:
     assert training.send(series=[loss(0.4, 2)]) == 2
 
 
+def test_an_acknowledgement_tells_whether_somebody_looks_at_the_run(service: Service) -> None:
+    name, watched = wire.WATCHED
+    looked_at, other = Training(service), Training(service)
+    for training in (looked_at, other):
+        assert name not in training.post(training.flush(series=[loss(0.5)])).headers
+    service.get("/figures/series", run=looked_at.run, keys="loss", split="train")
+    answers = [training.post(training.flush()) for training in (looked_at, other)]
+    assert [answer.headers.get(name) for answer in answers] == [watched, None]
+    assert answers[0].json() == {"acked": 2}
+
+
 def test_a_flush_sent_twice_is_stored_once(training: Training) -> None:
     flush = training.flush(confusion=[counted([([0, 1], [0, 2])])])
     assert training.post(flush).json() == {"acked": 1}

@@ -28,6 +28,7 @@ from epochscope_server.store import log
 
 router = APIRouter(tags=["ingest"])
 
+_WATCHED = wire.WATCHED[0].encode(), wire.WATCHED[1].encode()
 _ADDRESS = re.compile(r"/api/v1/runs/([^/]{1,32})/streams/([^/]{1,32})/flushes")
 
 
@@ -49,8 +50,12 @@ class Acknowledged(BaseModel):
     },
 )
 async def take(run: RunId, stream: Annotated[str, Path(max_length=32)], request: Request, rooms: InRooms) -> Json:
-    """Store one flush (a msgpack map, see `epochscope.wire.Flush`). Posting it again changes nothing."""
-    return Json({"acked": await _take(rooms, run, stream, request.headers, request.receive)})
+    """Store one flush (a msgpack map, see `epochscope.wire.Flush`). Posting it again changes nothing.
+
+    The header `epochscope-watched: 1` says that somebody looks at the run, so that flushes are welcome more often.
+    """
+    acked = await _take(rooms, run, stream, request.headers, request.receive)
+    return Json({"acked": acked}, headers=dict([wire.WATCHED]) if rooms.audience.watches(run) else None)
 
 
 class FlushDoor:
@@ -79,6 +84,8 @@ class FlushDoor:
         else:
             content = b'{"acked":%d}' % acked
             headers = [(b"content-length", b"%d" % len(content)), (b"content-type", b"application/json")]
+            if self._rooms.audience.watches(known[1]):
+                headers.append(_WATCHED)
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": content})
             return

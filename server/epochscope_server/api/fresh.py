@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from typing import Annotated
 
 from epochscope import __version__
@@ -30,14 +29,15 @@ def not_modified(_: Request, error: Exception) -> Response:
     return Response(status_code=304, headers=error.headers)
 
 
-def headers_of(request: Request, rooms: Rooms, uids: Iterable[str]) -> dict[str, str]:
+def headers_of(request: Request, rooms: Rooms, uids: list[str]) -> dict[str, str]:
     """Headers of an answer that follows from the runs ``uids`` and what is asked, alone.
 
     Raises:
         NotModifiedError: the viewer has this very answer.
     """
     with rooms.database.read() as connection:
-        seen = revisions.of(connection, list(uids))
+        seen = revisions.of(connection, uids)
+    rooms.audience.looks(uids)
     told = repr((seen, request.url.path, request.url.query, __version__)).encode()
     tag = f'"{hashlib.blake2b(told, digest_size=12).hexdigest()}"'
     headers = {"etag": tag, **KEPT}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from epochscope import wire
@@ -12,6 +12,7 @@ from fastapi import Depends, Path, Query, Request
 
 from epochscope_server.alerts.alerter import Alerter
 from epochscope_server.alerts.watches import Watches
+from epochscope_server.api.audience import Audience
 from epochscope_server.api.live import Pulse
 from epochscope_server.errors import InvalidError, NotFoundError
 from epochscope_server.store.cache import Blocks
@@ -36,6 +37,7 @@ class Rooms:
     watches: Watches
     alerter: Alerter
     started_ms: int
+    audience: Audience = field(default_factory=Audience)
 
 
 def rooms_of(request: Request) -> Rooms:
