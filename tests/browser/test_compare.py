@@ -180,3 +180,58 @@ def test_results_are_taken_away_as_a_table_of_all_runs(sweep: Service, tabs: Tab
     lines = found.value.path().read_text().splitlines()
     assert lines[0].startswith("run,name,passes,params.optimizer,params.rate,params.seed,summary.")
     assert [line.split(",")[2] for line in lines[1:]].count("True") == 4
+
+
+def test_class_curves_of_several_runs_stand_on_the_axis_that_the_scalars_have(
+    shown: Service, tabs: Tabs, fashion: Story
+) -> None:
+    tab = tabs(shown).open("/compare?runs=fashion00001,fashion00002&focus=6")
+    tab.chart("F1 of")
+    tab.page.get_by_role("combobox", name="x axis").select_option("samples")
+    tab.until("location.search.includes('x=samples')", why="the axis is not in the address")
+    expect(tab.chart("F1 of").locator(".xtitle")).to_have_text("samples seen")
+    for title in ("F1 of", "Loss"):
+        assert tab.drawn(title, "gd._fullLayout.xaxis.title.text") == "samples seen"
+    x = tab.drawn("F1 of", "gd._fullData.filter(t => t.hovertemplate).map(t => [...t.x])[0]")
+    windows = shown.get("/runs/fashion00001/classes", split="train")
+    middles = [(start + stop - 1) / 2 for start, stop in zip(windows["from"], windows["to"], strict=True)]
+    assert x == pytest.approx([fashion.size * middle for middle in middles])
+
+
+def test_validation_on_an_axis_of_training_stands_at_the_ends_of_epochs(
+    shown: Service, tabs: Tabs, fashion: Story
+) -> None:
+    tab = tabs(shown).open("/compare?runs=fashion00001,fashion00002&split=val&x=step&focus=6")
+    lines = tab.drawn("F1 of", "gd._fullData.filter(t => t.hovertemplate).map(t => [[...t.x], [...t.y]])")
+    for (x, y), run in zip(lines, ("fashion00001", "fashion00002"), strict=True):
+        assert x == [100, 200, 300, 400]
+        told = shown.get(f"/runs/{run}/classes", split="val", by="epoch")["f1"]["value"][6]
+        assert y == pytest.approx(told, abs=1e-6)
+    expect(tab.chart("F1 of").locator(".note").first).to_contain_text("val, epoch by epoch")
+
+
+def test_seeds_of_a_group_are_shown_as_their_mean_and_spread(sweep: Service, tabs: Tabs) -> None:
+    picked = [IDS[0], IDS[6], IDS[2], IDS[8], IDS[5]]
+    tab = tabs(sweep).open(f"/compare?runs={','.join(picked)}")
+    tab.chart("Loss")
+    tab.page.get_by_role("radio", name="mean and spread").check()
+    tab.until("location.search.includes('seeds=together')", why="the choice is not in the address")
+    legend = tab.page.locator(".legend li")
+    expect(legend).to_have_count(3)
+    expect(legend.nth(0)).to_contain_text("rate 0.1")
+    expect(legend.nth(0)).to_contain_text("2 runs: try 0, try 6")
+    expect(legend.nth(2)).to_contain_text("try 5")
+    expect(tab.chart("Loss").locator(".note").first).to_contain_text("one standard deviation")
+    lines = tab.drawn("Loss", "gd._fullData.filter(t => t.hovertemplate).map(t => [t.name, [...t.y]])")
+    assert [name for name, _ in lines] == ["rate 0.1 · train", "rate 0.01 · train", "try 5 · train"]
+    for (_, y), numbers in zip(lines, ([0, 6], [2, 8], [5]), strict=True):
+        assert y == pytest.approx(np.mean([np.linspace(1, 0.1 * (one + 1), 10) for one in numbers], axis=0), abs=1e-6)
+    told = [sweep.get(f"/runs/{IDS[one]}/classes", split="train")["f1"]["value"] for one in (0, 6)]
+    focus = tab.drawn("F1 of", "gd.layout.meta.focus")
+    assert [one["run"] for one in focus] == ["rate 0.1", "rate 0.01", "try 5"]
+    mean = np.mean([values[focus[0]["index"]][-1] for values in told])
+    assert focus[0]["value"] == pytest.approx(mean, abs=1e-6)
+    swatches = tab.page.locator(".results tbody tr", has_text="try 6").locator("i.line")
+    expect(swatches).to_have_class("line run-0")
+    tab.page.reload()
+    expect(legend).to_have_count(3)

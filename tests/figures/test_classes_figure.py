@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from epochscope_server.figures.classes import classes_figure, classes_overlay_figure
+from epochscope_server.figures.classes import classes_figure
+from epochscope_server.figures.overlay import classes_overlay_figure
 from epochscope_server.figures.palette import INKS
 from sklearn.metrics import f1_score, precision_score, recall_score
 

@@ -40,6 +40,7 @@ export const DEFAULT = Object.freeze({
   inliers: false,
   running: false,
   zoom: false,
+  seeds: "apart",
   baseline: "",
   second: null,
   axes: null,
@@ -96,6 +97,7 @@ export function read(url) {
     inliers: query.get("inliers") === "true",
     running: query.get("running") === "true",
     zoom: query.get("zoom") === "true",
+    seeds: /** @type {View["seeds"]} */ (one(query.get("seeds"), ["apart", "together"])),
     baseline: query.get("baseline") ?? "",
     second: other(query.get("second")),
     axes: query.has("axis") ? [...new Set(query.getAll("axis").filter(Boolean))] : null,
@@ -113,7 +115,7 @@ export function read(url) {
  */
 export function write(view) {
   const query = new URLSearchParams();
-  for (const name of /** @type {const} */ (["q", "sort", "group", "project", "kind", "on", "split", "metric", "by", "width", "from", "to", "epoch", "normalise", "diagonal", "ink", "order", "find", "class", "steadiness", "rows", "of", "x", "smooth", "sliding", "log", "inliers", "running", "zoom", "baseline", "colour", "output", "label", "theme"])) {
+  for (const name of /** @type {const} */ (["q", "sort", "group", "project", "kind", "on", "split", "metric", "by", "width", "from", "to", "epoch", "normalise", "diagonal", "ink", "order", "find", "class", "steadiness", "rows", "of", "x", "smooth", "sliding", "log", "inliers", "running", "zoom", "seeds", "baseline", "colour", "output", "label", "theme"])) {
     const value = view[name];
     if (value !== DEFAULT[name] && value !== null) query.set(name, String(value));
   }

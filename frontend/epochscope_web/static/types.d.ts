@@ -69,6 +69,8 @@ export interface View {
   running: boolean;
   /** Whether series are shown of the chosen window alone. */
   zoom: boolean;
+  /** Of runs that differ by their seeds: each by itself, or all of a group as their mean and spread. */
+  seeds: "apart" | "together";
   /** The run that others are compared with. */
   baseline: string;
   /** The window that is compared with that of the view. */

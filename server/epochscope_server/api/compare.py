@@ -140,11 +140,11 @@ def told(a: Scores, b: Scores) -> list[dict[str, Any]]:
     ]
 
 
-def several(runs: str) -> list[str]:
+def several(runs: str, most: int = MAX_RUNS) -> list[str]:
     """The ids in ``runs``, each once."""
     uids = list(dict.fromkeys(uid for uid in runs.split(",") if uid))
-    if not 1 <= len(uids) <= MAX_RUNS:
-        raise InvalidError("bad_runs", f"Name 1 to {MAX_RUNS} runs, with commas between their ids", "runs")
+    if not 1 <= len(uids) <= most:
+        raise InvalidError("bad_runs", f"Name 1 to {most} runs, with commas between their ids", "runs")
     return uids
 
 

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from epochscope_server.analysis.order import ordered
-from epochscope_server.api import cell, classes, compare, confused, confusion
+from epochscope_server.api import cell, classes, compare, confused, confusion, groups, rulers
 from epochscope_server.api.answer import ERRORS, Json
-from epochscope_server.api.asked import InCurves, InMatrix
+from epochscope_server.api.asked import AskedCurves, InCurves, InMatrix
 from epochscope_server.api.cell import ClassName
 from epochscope_server.api.fresh import FreshFigure
 from epochscope_server.api.rooms import (
@@ -21,8 +21,9 @@ from epochscope_server.api.rooms import (
 )
 from epochscope_server.errors import InvalidError
 from epochscope_server.figures.cell import cell_figure
-from epochscope_server.figures.classes import classes_figure, classes_overlay_figure
+from epochscope_server.figures.classes import classes_figure
 from epochscope_server.figures.confusion import LARGEST, confused_figure, confusion_figure
+from epochscope_server.figures.overlay import classes_overlay_figure
 from epochscope_server.store import runs as stored_runs
 
 router = APIRouter(prefix="/figures", tags=["figures"], responses=ERRORS)
@@ -40,7 +41,14 @@ Order = Annotated[
 Normalise = Annotated[Literal["none", "true", "predicted"], Query(description="counts, or shares of a row or column")]
 OneRun = Annotated[str | None, Query(description="a run's id")]
 Runs = Annotated[
-    str | None, Query(description="several ids with commas between, drawn over each other", max_length=300)
+    str | None, Query(description="several ids with commas between, drawn over each other", max_length=1200)
+]
+Groups = Annotated[
+    list[str] | None,
+    Query(
+        description="the name of a run's group, once for each of the runs in their order: those of one group, which "
+        "differ by their seeds, are drawn as their mean, with a band of one standard deviation"
+    ),
 ]
 Focus = Annotated[
     str | None,
@@ -64,18 +72,29 @@ def classes_route(
     runs: Runs = None,
     metric: Metric = "f1",
     focus: Focus = None,
+    x: rulers.Unit = None,
+    group: Groups = None,
     theme: Theme = "light",
 ) -> Json:
-    """Curves of each class with 95 % bands; of several runs, the classes in focus over each other."""
-    uids = chosen_runs(run, runs)
-    curves = [classes.read(rooms, uid, asked) for uid in uids]
+    """Curves of each class with 95 % bands; of several runs, the classes in focus over each other.
+
+    Several runs stand on any axis of training. What is not training counts steps of its own: there it is shown by
+    epoch, each pass at the last training step of its epoch. By time counts from the run's beginning.
+    """
+    uids = chosen_runs(run, runs, group)
+    if x is not None and runs is None:
+        raise InvalidError("several_needed", "The axis is chosen where runs= are drawn over each other", "x")
+    curves = [classes.read(rooms, uid, standing(asked, x)) for uid in uids]
     chosen = chosen_classes(focus, len(curves[0].class_names), "focus")
     if runs is None:
         return Json(classes_figure(curves[0], metric=metric, focus=chosen, theme=theme), headers=fresh)
     if any(one.class_names != curves[0].class_names for one in curves):
         raise InvalidError("other_classes", "The runs do not have the same classes in the same order", "runs")
-    named = list(zip(names_of(rooms, uids), curves, strict=True))
-    return Json(classes_overlay_figure(named, metric=metric, focus=chosen, theme=theme), headers=fresh)
+    names = names_of(rooms, uids)
+    axes = None if x is None else {name: rulers.ruler(rooms, uid, x) for uid, name in zip(uids, names, strict=True)}
+    named = list(zip(names, curves, strict=True))
+    figure = classes_overlay_figure(named, metric=metric, focus=chosen, rulers=axes, groups=group, theme=theme)
+    return Json(figure, headers=fresh)
 
 
 @router.get("/confusion", response_model=Figure)
@@ -127,14 +146,33 @@ def cell_route(
     return Json(cell_figure(curves, theme=theme), headers=fresh)
 
 
-def chosen_runs(run: str | None, runs: str | None) -> list[str]:
+def chosen_runs(run: str | None, runs: str | None, group: list[str] | None = None) -> list[str]:
+    """The ids that are asked for; in groups they may be more.
+
+    Raises:
+        InvalidError: neither or both of ``run`` and ``runs`` are named, too many, or not a group for each.
+    """
     if (run is None) == (runs is None):
         raise InvalidError("run_needed", "Name one run with run=, or several with runs=", "run")
-    return [run] if run is not None else compare.several(runs or "")
+    if group is None:
+        return [run] if run is not None else compare.several(runs or "")
+    uids = [] if runs is None else compare.several(runs, groups.MOST)
+    if len(uids) != len(group):
+        raise InvalidError("groups_and_runs", f"{len(group)} groups are named for {len(uids)} runs", "group")
+    return uids
+
+
+def standing(asked: AskedCurves, x: str | None) -> AskedCurves:
+    """What has a place on an axis of training: steps of training, and of all else epochs."""
+    return asked if x is None or asked.split == "train" else replace(asked, by="epoch", points=None, width=None)
 
 
 def names_of(rooms: Rooms, uids: list[str]) -> list[str]:
-    """The runs' names; where two are the same, the start of the id tells them apart."""
+    """The runs' names; where two are the same, the start of the id tells them apart, as much of it as that takes."""
     with rooms.database.read() as connection:
         names = [str(stored_runs.get(connection, uid)["name"]) for uid in uids]
-    return [f"{name} · {uid[:4]}" if names.count(name) > 1 else name for name, uid in zip(names, uids, strict=True)]
+    whole = max(map(len, uids), default=0)
+    length = next((some for some in range(4, whole) if len({uid[:some] for uid in uids}) == len(set(uids))), whole)
+    return [
+        f"{name} · {uid[:length]}" if names.count(name) > 1 else name for name, uid in zip(names, uids, strict=True)
+    ]

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Query
 from epochscope_server.analysis.series import SeriesPoints, only
 from epochscope_server.api import rulers, series
 from epochscope_server.api.answer import ERRORS, Json
-from epochscope_server.api.figures import Figure, OneRun, Runs, Theme, chosen_runs, names_of
+from epochscope_server.api.figures import Figure, Groups, OneRun, Runs, Theme, chosen_runs, names_of
 from epochscope_server.api.fresh import FreshFigure
 from epochscope_server.api.rooms import From, InRooms, Rooms, To
 from epochscope_server.api.series import SeriesBy, Sliding, Smooth
@@ -71,6 +71,7 @@ def series_route(
     log: Annotated[bool, Query(description="a logarithmic y axis")] = False,
     inliers: Annotated[bool, Query(description="a y axis over the middle 96 % of what is drawn")] = False,
     baseline: Annotated[str | None, Query(description="a run's id, whose lines are taken from the others'")] = None,
+    group: Groups = None,
     theme: Theme = "light",
 ) -> Json:
     """Scalar series over each other; a series that a run or split does not have is left out.
@@ -79,8 +80,10 @@ def series_route(
     they count steps of their own, which say nothing on the axis of training. By time counts from the run's beginning;
     samples seen are those that its first output counted.
     """
-    uids = chosen_runs(asked.run, asked.runs)
+    uids = chosen_runs(asked.run, asked.runs, group)
     names = names_of(rooms, uids) if asked.runs is not None else [""]
+    if baseline is not None and group is not None:
+        raise InvalidError("grouped_baseline", "Groups are shown as they are; leave baseline= or group= out", "group")
     if baseline is not None and baseline not in uids:
         raise InvalidError("unknown_baseline", "The baseline must be one of the runs", "baseline")
     drawn: list[tuple[str, SeriesPoints]] = []
@@ -96,6 +99,7 @@ def series_route(
         inliers=inliers,
         baseline=None if baseline is None else names[uids.index(baseline)],
         smooth=asked.smooth > 0 or asked.sliding > 1,
+        groups=None if group is None else dict(zip(names, group, strict=True)),
     )
     return Json(figure, headers=fresh)
 
@@ -106,12 +110,13 @@ def series_table(
     fresh: FreshFigure,
     asked: InSeries,
     points: Annotated[int | None, Query(ge=1, le=100_000, description="left out: every point")] = None,
+    group: Groups = None,
 ) -> Csv:
     """Every point of the series, or buckets of them with mean, least and greatest; NaN and ±Infinity by name.
 
     What a split has not by batch is given by epoch. Running means have rows of their own, after those of the values.
     """
-    uids = chosen_runs(asked.run, asked.runs)
+    uids = chosen_runs(asked.run, asked.runs, group)
     names = names_of(rooms, uids)
     found: list[tuple[str, SeriesPoints]] = []
     for name, uid in zip(names, uids, strict=True):

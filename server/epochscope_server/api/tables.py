@@ -14,11 +14,11 @@ from fastapi import APIRouter, Query
 
 from epochscope_server.analysis.compare import METRICS
 from epochscope_server.analysis.curves import ClassCurves
-from epochscope_server.api import cell, classes, confused, confusion, stability
+from epochscope_server.api import cell, classes, confused, confusion, rulers, stability
 from epochscope_server.api.answer import ERRORS
 from epochscope_server.api.asked import InCurves, InMatrix, InWindow
 from epochscope_server.api.cell import ClassName
-from epochscope_server.api.figures import OneRun, Runs, chosen_runs, names_of
+from epochscope_server.api.figures import Groups, OneRun, Runs, chosen_runs, names_of, standing
 from epochscope_server.api.fresh import FreshFigure
 from epochscope_server.api.rooms import InRooms
 from epochscope_server.api.sheet import Csv, Row
@@ -38,10 +38,12 @@ def classes_table(
     asked: InCurves,
     run: OneRun = None,
     runs: Runs = None,
+    x: rulers.Unit = None,
+    group: Groups = None,
 ) -> Csv:
     """Support, hits and misses of each class in each window, and recall, precision and F1 with their intervals."""
-    uids = chosen_runs(run, runs)
-    curves = [classes.read(rooms, uid, asked) for uid in uids]
+    uids = chosen_runs(run, runs, group)
+    curves = [classes.read(rooms, uid, standing(asked, x)) for uid in uids]
     names = names_of(rooms, uids)
     tables = [of_classes(name, one) for name, one in zip(names, curves, strict=True)]
     rows = chain.from_iterable(rows for _, rows in tables)

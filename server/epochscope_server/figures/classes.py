@@ -1,4 +1,4 @@
-"""Per-class curves: a few classes in focus with their 95 % bands, the rest as grey context; and runs overlaid."""
+"""Per-class curves of one run: a few classes in focus with their 95 % bands, the rest as grey context."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def classes_figure(
         return empty_figure(NO_COUNTS, theme)
     inks = INKS[theme]
     x = curve.places(curves)
-    chosen = worst(rate, FOCUS) if focus is None else _known(focus, len(curves.class_names))
+    chosen = worst(rate, FOCUS) if focus is None else known(focus, len(curves.class_names))
     others = [index for index in range(len(curves.class_names)) if index not in set(chosen)]
     data: list[dict[str, Any]] = []
     if len(others) > CONTEXT_LINES:
@@ -56,68 +56,17 @@ def classes_figure(
         labels.append((value, name, colour))
         in_focus.append({"index": index, "name": name, "colour": colour} | curve.interval(value, low, high))
     summary = _summary(METRICS[metric], curves.split, in_focus, named=focus is not None)
-    return _figure(data, curves, metric, curve.bottom(rate.value), labels, in_focus, summary, inks)
-
-
-def classes_overlay_figure(
-    runs: Sequence[tuple[str, ClassCurves]],
-    *,
-    metric: str = "f1",
-    focus: Sequence[int] | None = None,
-    theme: Theme = "light",
-) -> Figure:
-    """The same classes in several runs: one colour a run, one dash a class.
-
-    ``focus`` are indices into the first run's classes; others are found in the other runs by name. Where it is
-    None, the class that is worst in the first run.
-    """
-    inks = INKS[theme]
-    drawn = [(place, run) for place, run in enumerate(runs) if np.isfinite(run[1].rate(metric).value).any()]
-    if not drawn:
-        return empty_figure(NO_COUNTS, theme)
-    first = drawn[0][1][1]
-    if focus is None:
-        chosen = worst(first.rate(metric), 1)
-    else:
-        chosen = _known(focus, len(first.class_names)) or worst(first.rate(metric), 1)
-    data: list[dict[str, Any]] = []
-    lines: list[dict[str, Any]] = []
-    labels: list[tuple[float, str, str]] = []
-    in_focus: list[dict[str, Any]] = []
-    bottoms: list[float] = []
-    for place, (run_name, curves) in drawn:
-        rate, x = curves.rate(metric), curve.places(curves)
-        for dash, index in enumerate(chosen):
-            name = first.class_names[index]
-            if name not in curves.class_names:
-                continue
-            here = curves.class_names.index(name)
-            colour = inks.run(place)
-            line = {"color": colour, "width": 2, "dash": inks.dash(dash)}
-            shown = run_name if len(chosen) == 1 else name  # its colour says whose
-            if len(chosen) == 1:
-                data.append(curve.band(x, rate, here, colour))
-            lines.append(curve.line(curves, rate, here, x, f"{run_name} · {name}", line, colour))
-            value, low, high = curve.last(rate, here)
-            labels.append((value, shown, colour))
-            in_focus.append(
-                {"index": index, "name": name, "run": run_name, "colour": colour, "dash": inks.dash(dash)}
-                | curve.interval(value, low, high)
-            )
-            bottoms.append(curve.bottom(rate.value[here]))
-    title = ", ".join(dict.fromkeys(entry["name"] for entry in in_focus))
-    summary = f"{METRICS[metric]} of {title} in {len(drawn)} runs, {first.split}."
-    return _figure(data + lines, first, metric, min(bottoms), labels, in_focus, summary, inks)
+    return framed(data, curves, metric, curve.bottom(rate.value), labels, in_focus, summary, inks)
 
 
 def worst(rate: Rate, how_many: int) -> list[int]:
     """The classes with the lowest last known value, worst first; a class never seen is not among them."""
     latest = np.array([curve.last(rate, index)[0] for index in range(len(rate.value))])
-    known = np.flatnonzero(np.isfinite(latest))
-    return [int(index) for index in known[np.argsort(latest[known], kind="stable")][:how_many]]
+    seen = np.flatnonzero(np.isfinite(latest))
+    return [int(index) for index in seen[np.argsort(latest[seen], kind="stable")][:how_many]]
 
 
-def _figure(
+def framed(
     data: list[dict[str, Any]],
     curves: ClassCurves,
     metric: str,
@@ -127,6 +76,7 @@ def _figure(
     summary: str,
     inks: Inks,
 ) -> Figure:
+    """The figure around these traces: its axes, the names at the ends of the lines, and what it says of itself."""
     by = "step" if curves.epoch is None else "epoch"
     unit = {"tickmode": "linear", "dtick": _epoch_tick(curves)} if by == "epoch" else {"tickformat": ",d"}
     return {
@@ -175,7 +125,8 @@ def _context_band(x: Numbers, rate: Rate, others: list[int], inks: Inks) -> list
     return [outlined(x, low, high, faint(inks.context, 0.3)), median]
 
 
-def _known(focus: Sequence[int], classes: int) -> list[int]:
+def known(focus: Sequence[int], classes: int) -> list[int]:
+    """The classes in focus that there are, each once."""
     return [index for index in dict.fromkeys(focus) if 0 <= index < classes]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from epochscope_server.figures import columns, text
 from epochscope_server.figures.frame import Figure, axis, brushed, empty_figure, layout, legend_above
 from epochscope_server.figures.outline import outlined
 from epochscope_server.figures.palette import INKS, Inks, Theme, faint
-from epochscope_server.figures.series_axes import NAMES, across, upright
+from epochscope_server.figures.placed import apart, on_axis, together, unit_of
+from epochscope_server.figures.series_axes import NAMES, SPREAD, across, mean_hover, nodes, upright
 
 HOVER_POINT = "<b>%{fullData.name}</b> %{y:.6~g}, %{meta} %{customdata[0]:,.0f}<extra></extra>"
 HOVER_BUCKET = (
@@ -35,6 +35,7 @@ def series_figure(
     inliers: bool = False,
     baseline: str | None = None,
     smooth: bool = False,
+    groups: Mapping[str, str] | None = None,
 ) -> Figure:
     """Lines over steps, or over epochs where the series are by epoch, each with its run's name ("" for one run).
 
@@ -51,33 +52,41 @@ def series_figure(
         inliers: the y axis is that of the middle 96 % of what is drawn; a note says what lies outside.
         baseline: the name of a run whose lines are taken from those of the others.
         smooth: whether series by batch are shown smoothed.
+        groups: for each run's name that of its group: those of one are drawn as their mean, with a band of one standard
+            deviation over the runs. With groups there is no baseline.
     """
     drawn = [(name, points) for name, points in series if len(points.step)]
     if not drawn:
         return empty_figure(NOTHING, theme)
     inks = INKS[theme]
-    unit = next(iter(rulers.values())).unit if rulers else _unit(drawn)
+    unit = next(iter(rulers.values())).unit if rulers else unit_of(drawn)
     runs = list(dict.fromkeys(name for name, _ in series))
     keys = list(dict.fromkeys(points.key for _, points in series))
     splits = list(dict.fromkeys(points.split for _, points in series))
-    placed, notes = _placed(drawn, rulers, unit, runs)
+    placed, notes = on_axis(drawn, rulers, unit, runs)
     if baseline is not None:
-        placed = _apart(placed, baseline)
+        placed = apart(placed, baseline)
         notes.append(f"Difference to {baseline}.")
         log = False
     if not placed:
         return empty_figure(notes[0] if notes else NOTHING, theme)
     if rulers is None and unit == "step" and "train" not in splits:
         notes.append(f"Steps are those of {' and '.join(splits)}, each with a count of its own.")
-    x_axis, scaled, told = across([(x, points) for _, x, points in placed], unit)
-    placed = [(name, x / scaled, points) for name, x, points in placed]
+    by_epoch = all(points.by == "epoch" for _, _, points in placed)
+    epochs = max(len(points.step) for _, _, points in placed) if by_epoch else None
+    x_axis, scaled, told = across([x for _, x, _ in placed], unit, epochs)
+    placed = alone = [(name, x / scaled, points) for name, x, points in placed]
+    if groups is not None:
+        placed, ended = together(placed, groups, unit)
+        runs = list(dict.fromkeys(groups.values()))
+        notes += [SPREAD, *ended]
     means = any(points.running for _, _, points in placed)
     bands: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
     odd: list[dict[str, Any]] = []
     for name, x, points in placed:
         split = splits.index(points.split)
-        if len(runs) > 1:
+        if len(runs) > 1 or groups is not None:
             colour, dash = inks.run(runs.index(name)), inks.dash(split + 2 * keys.index(points.key))
         elif len(keys) > 1:
             colour, dash = inks.line(keys.index(points.key)), inks.dash(split)
@@ -96,8 +105,14 @@ def series_figure(
         elif not np.array_equal(points.low, points.value, equal_nan=True) and baseline is None:
             bands.append(_raw(x, points, faint(colour, 0.3)))
         lines.append(_line(x, points, text.escaped(shown), style))
-        if points.nonfinite.any() and not points.running:
+        if groups is not None:
+            customdata = columns.numbers(np.column_stack([points.high - points.value, points.n]))
+            lines[-1] |= {"customdata": customdata, "hovertemplate": mean_hover(NAMES[unit])}
+        elif points.nonfinite.any() and not points.running:
             odd.append(_odd(x, points, text.escaped(shown), inks))
+    if groups is not None:
+        there = [one for one in alone if one[2].nonfinite.any() and not one[2].running]
+        odd = [_odd(x, points, text.escaped(f"{name} · {points.split}"), inks) for name, x, points in there]
     values = np.concatenate([points.value for _, _, points in placed])
     y, said = upright(values, keys, log=log, inliers=inliers, signed=baseline is not None)
     notes += said
@@ -124,64 +139,14 @@ def series_figure(
                 "own": rulers is None and "train" not in splits,
                 "scaled": scaled,
                 "notes": notes,
-                "places": _nodes(rulers, placed[0][0], scaled),
-                "summary": " ".join([_summary(drawn), *notes]),
+                "places": nodes(rulers, alone[0][0], scaled),
+                "summary": " ".join(
+                    [_summary([(name, points) for name, _, points in placed] if groups else drawn), *notes]
+                ),
             },
             **more,
         ),
     }
-
-
-Placed = list[tuple[str, Numbers, SeriesPoints]]
-
-
-def _unit(drawn: Sequence[tuple[str, SeriesPoints]]) -> str:
-    return "step" if any(points.by == "batch" for _, points in drawn) else "epoch"
-
-
-def _placed(
-    drawn: Sequence[tuple[str, SeriesPoints]], rulers: Mapping[str, Ruler] | None, unit: str, runs: list[str]
-) -> tuple[Placed, list[str]]:
-    """Each series with the places of its points on the common axis, float64 [P], and what has none."""
-    found: Placed = []
-    missing: list[str] = []
-    for name, points in drawn:
-        ruler = (rulers or {}).get(name)
-        if points.by != "epoch":
-            x = ruler.at(points.step) if ruler else points.step.astype(np.float64)
-        elif ruler:
-            x = ruler.after(points.step)
-        elif unit == "epoch":
-            x = points.step.astype(np.float64)
-        else:
-            continue
-        if np.isfinite(x).any():
-            found.append((name, x, points))
-        elif name not in missing:
-            missing.append(name)
-    if not missing:
-        return found, []
-    who = "This run" if len(runs) == 1 else ", ".join(missing)
-    return found, [f"{who} cannot be shown by {NAMES[unit]}: that was not recorded."]
-
-
-def _apart(placed: Placed, baseline: str) -> Placed:
-    """Each line minus that of the baseline at the same place; where the baseline has none there is nothing."""
-    base = {
-        (points.key, points.split, points.running): (x, points.value) for name, x, points in placed if name == baseline
-    }
-    found: Placed = []
-    for name, x, points in placed:
-        under = base.get((points.key, points.split, points.running))
-        if under is None:
-            continue
-        known = np.isfinite(under[0]) & np.isfinite(under[1])
-        if not known.any():
-            continue
-        value = points.value - np.interp(x, under[0][known], under[1][known], left=np.nan, right=np.nan)
-        once = np.ones_like(points.n)
-        found.append((name, x, replace(points, value=value, low=value, high=value, n=once)))
-    return found
 
 
 def _band(x: Numbers, points: SeriesPoints, fill: str, log: bool) -> dict[str, Any]:
@@ -253,14 +218,6 @@ def _odd(x: Numbers, points: SeriesPoints, name: str, inks: Inks) -> dict[str, A
         "showlegend": False,
         "cliponaxis": False,
     }
-
-
-def _nodes(rulers: Mapping[str, Ruler] | None, name: str, scaled: float) -> dict[str, list[float]] | None:
-    """What the page needs to read a stretch of the axis as steps: places that stand for known steps."""
-    ruler = (rulers or {}).get(name)
-    if ruler is None or ruler.unit == "step" or not len(ruler.steps):
-        return None
-    return {"step": ruler.steps.tolist(), "x": (ruler.places / scaled).tolist()}
 
 
 def _summary(drawn: Sequence[tuple[str, SeriesPoints]]) -> str:

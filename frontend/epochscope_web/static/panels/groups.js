@@ -79,6 +79,25 @@ function grouped(runs) {
 /** What is the same of runs that differ by their seed alone. @param {Run} run */
 const likeness = (run) => JSON.stringify([run.project, ...Object.entries(run.params).filter(([name]) => !SEED.test(name)).sort()]);
 
+/**
+ * The name of each run's group, as `groups` shows them; a run that is in none stands for itself.
+ * @param {Run[]} runs
+ * @returns {string[]}
+ */
+export function groupNames(runs) {
+  const given = runs.some(({ group }) => group);
+  const named = grouped(given ? runs.filter(({ group }) => group) : runs);
+  const taken = new Set(named.map(({ name }) => name));
+  return runs.map(({ id, name }) => named.find(({ ids }) => ids.includes(id))?.name ?? (taken.has(name) ? `${name} (one run)` : name));
+}
+
+/** Which colour each run has: one of its own, or that of its group. @param {Run[]} runs @param {View} view @returns {number[]} */
+export function colours(runs, view) {
+  const names = view.seeds === "together" ? groupNames(runs) : runs.map(({ id }) => id);
+  const each = [...new Set(names)];
+  return names.map((name) => each.indexOf(name) % 10);
+}
+
 /** A group by what tells it from the others: a few of its params. @param {Run[]} own @param {Run[][]} groups */
 function told(own, groups) {
   const values = (/** @type {string} */ name) => new Set(groups.map(([first]) => JSON.stringify(first?.params[name])));

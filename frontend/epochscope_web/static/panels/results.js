@@ -4,6 +4,7 @@
 import { Chart } from "./chart.js";
 import { list, popover } from "./controls.js";
 import { fill, h } from "./element.js";
+import { colours } from "./groups.js";
 import { measure } from "./words.js";
 
 const MOST_AXES = 12;
@@ -73,7 +74,7 @@ export function results(loop) {
     return h(
       "tr",
       { class: one.kept ? "" : "left" },
-      h("th", { scope: "row" }, front && h("i", { class: `line run-${place % 10}`, "aria-hidden": "true" }), h("a", { href: loop.href({ page: "run", run: one.id }) }, one.name), one.id === base?.id && h("span", { class: "note" }, " baseline"), !one.kept && h("span", { class: "unseen" }, " outside the ranges")),
+      h("th", { scope: "row" }, front && h("i", { class: `line run-${colours(runs, view)[place]}`, "aria-hidden": "true" }), h("a", { href: loop.href({ page: "run", run: one.id }) }, one.name), one.id === base?.id && h("span", { class: "note" }, " baseline"), !one.kept && h("span", { class: "unseen" }, " outside the ranges")),
       ...axes.map((axis, at) => h("td", { class: axis.kind === "category" ? "" : "n" }, shown(axis.name, one, at), base && base !== one && axis.name.startsWith("summary.") && apart(axis.name, one.numbers[at], base.numbers[at]))),
     );
   }
@@ -173,9 +174,10 @@ export function results(loop) {
       element.hidden = now.runs.length < 2;
       usual.hidden = now.axes === null;
       if (element.hidden) return;
+      const coloured = `${now.baseline} ${now.seeds}`;
       const query = { runs: now.runs.join(","), axis: now.axes, colour: now.colour, brush: now.brush, theme: loop.theme() };
-      chart.show("parallel", query, news || drawnFor !== now.baseline, drawing);
-      drawnFor = now.baseline;
+      chart.show("parallel", query, news || drawnFor !== coloured, drawing);
+      drawnFor = coloured;
     },
     close: () => chart.close(),
   };

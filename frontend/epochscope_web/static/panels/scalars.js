@@ -4,6 +4,7 @@
 import { Chart } from "./chart.js";
 import { list, popover } from "./controls.js";
 import { fill, h } from "./element.js";
+import { groupNames } from "./groups.js";
 import { Hair } from "./hair.js";
 import { chosenSteps, places, trained, windowOf } from "./stretch.js";
 
@@ -13,7 +14,7 @@ const MOST = 24; // charts
 const WEIGHTS = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999];
 const WIDTHS = [2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500];
 /** @type {[View["x"], string][]} */
-const AXES = [["", "automatic"], ["step", "step"], ["epoch", "epoch"], ["samples", "samples seen"], ["time", "time"]];
+export const AXES = [["", "automatic"], ["step", "step"], ["epoch", "epoch"], ["samples", "samples seen"], ["time", "time"]];
 /** @type {[View["of"], string][]} */
 const OF = [["", "train and val"], ["train", "train"], ["val", "val"], ["test", "test"]];
 
@@ -109,6 +110,7 @@ export function scalars(loop) {
   function setControls() {
     const other = view.of === "val" || view.of === "test";
     x.set(view.x, AXES);
+    x.element.hidden = view.page === "compare"; // there it is the axis of more than these
     of.set(view.of, OF.filter(([name]) => !name || runs.some((run) => run.series.some(({ split }) => split === name))));
     smoothing.set(view.sliding > 1 ? "sliding" : view.smooth > 0 ? "average" : "", [["", "off"], ["average", "moving average"], ["sliding", "sliding mean"]]);
     const scale = view.sliding > 1 ? WIDTHS : WEIGHTS;
@@ -160,6 +162,7 @@ export function scalars(loop) {
     return {
       ...(several ? { runs: runs.map(({ id }) => id).join(",") } : { run: runs[0]?.id }),
       keys: key,
+      group: several && view.seeds === "together" ? groupNames(runs) : null,
       split: view.of || (rate ? "train" : "train,val"),
       by,
       from: steps?.from,
@@ -170,7 +173,7 @@ export function scalars(loop) {
       running: view.running && by === "batch" && !rate && !key.startsWith("system/") && !key.endsWith("(running mean)") ? "true" : null,
       log: view.log ? "true" : null,
       inliers: view.inliers ? "true" : null,
-      baseline: several && runs.some(({ id }) => id === view.baseline) ? view.baseline : null,
+      baseline: several && view.seeds === "apart" && runs.some(({ id }) => id === view.baseline) ? view.baseline : null,
       theme: loop.theme(),
     };
   }
