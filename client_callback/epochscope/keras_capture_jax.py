@@ -104,6 +104,9 @@ class Capture(Watch):
         traces = [getattr(each, "_trace", None) for each in keras.tree.flatten(values)]
         return all(trace is None or id(trace) in known for trace in traces)
 
+    def _returned(self, result: Any) -> dict[str, Any]:
+        return super()._returned(result[0])
+
     def _codes(self, rule: Rule, y: Any, y_pred: Any, weight: Any) -> Any:
         return codes(rule, y, y_pred, weight, "int32")
 

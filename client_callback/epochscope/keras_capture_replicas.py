@@ -76,6 +76,10 @@ class Capture(keras_capture.Capture):
                 step.results[key] = value
         return super().named(model, step)
 
+    def _own(self, step: Step, returned: dict[str, Any]) -> dict[str, Any]:
+        """None: each replica speaks of its part of the batch, and nobody knows how these would go together."""
+        return {}
+
     def _keep(self, result: Any, training: bool, layout: Layout, scalars: list[Any], codes: list[Any]) -> Any:
         step = self._step
         counts = [isinstance(each, Counted) for each in codes]

@@ -223,7 +223,7 @@ class Following(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
             if val.counted:
                 logs.update({f"val_{name}": value for name, value in reading.publish(val).items()})
         self._telling.logs(logs, "train", "epoch", self._epoch)
-        self._telling.expect_more(logs, set(logs), "epoch", self._epoch)
+        self._telling.expect_more(logs, set(logs), "train", "epoch", self._epoch)
 
     @guarded
     def on_train_end(self, logs: Any = None) -> None:

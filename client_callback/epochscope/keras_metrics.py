@@ -27,8 +27,14 @@ class Step:
     learning_rate: Any = None
     loss: Any = None
     results: dict[int, Any] = field(default_factory=dict)  # id of a metric -> its value of this batch
+    means: list[Any] = field(default_factory=list)  # what metrics said of themselves: since the epoch began
     seen: tuple[Any, Any, Any] | None = None  # labels, predictions, weights
-    seen_by: int = 0  # 3 compute_metrics, 2 the compiled metrics, 1 compute_loss
+    seen_by: int = 0  # 3 compute_metrics, 2 the compiled metrics, 1 compute_loss, 0 a metric
+    at_odds: bool = False  # metrics were shown other labels or predictions than the first of them
+
+    def is_mean(self, value: Any) -> bool:
+        """Whether a metric has given this very value."""
+        return any(value is mean for mean in self.means)
 
 
 class Metrics(patches.Owner):
@@ -42,6 +48,7 @@ class Metrics(patches.Owner):
         self._on_error = on_error
         self._step: Step | None = None
         self._tapped: list[Any] = []
+        self._asked: list[Any] = []
         self._patched: list[object] = []
 
     # -- what a backend brings
@@ -71,6 +78,8 @@ class Metrics(patches.Owner):
     def tap(self, model: Any) -> None:
         """Sees to it that each metric's update also shows its value of the batch alone; those that are new, too."""
         for metric in model.metrics:
+            if metric is model._loss_tracker and not any(metric is known for known in self._asked):
+                self._ask(metric)
             if metric is model._loss_tracker or any(metric is known for known in self._tapped):
                 continue
             if metric is model._compile_metrics:
@@ -106,8 +115,24 @@ class Metrics(patches.Owner):
         """All the metrics given to ``compile`` are about to be updated."""
         return original(*args, **kwargs)
 
+    def _see_update(self, metric: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """``metric`` has been updated with these arguments."""
+
+    def _ask(self, metric: Any) -> None:
+        """Remembers what the metric says of itself within a step."""
+        self._asked.append(metric)
+
+        def told(owner: Metrics, original: Any) -> Any:
+            value = original()
+            if owner._step is not None:
+                owner._step.means.append(value)
+            return value
+
+        self._put(metric, "result", told)
+
     def _tap(self, metric: Any) -> None:
         self._tapped.append(metric)
+        self._ask(metric)
         if not self._is_pure(metric):
             return
 
@@ -115,6 +140,7 @@ class Metrics(patches.Owner):
             result = original(*args, **kwargs)
             step = owner._step
             if step is not None:
+                owner._see_update(metric, args, kwargs)
                 with owner._safely(), owner._unobserved(), owner._aside(metric), _state_kept(metric):
                     metric.reset_state()
                     original(*args, **kwargs)
@@ -139,6 +165,8 @@ def scalars_of(named: dict[str, Any]) -> dict[str, Any]:
     kept = {}
     for name, value in named.items():
         if value is None:
+            continue
+        if not isinstance(value, int | float) and not hasattr(value, "dtype"):
             continue
         value = ops.convert_to_tensor(value)
         rank = value.shape.rank if hasattr(value.shape, "rank") else len(value.shape)

@@ -52,6 +52,11 @@ class Outputs:
                 found.append((name, rule, truth, scores, weights[number]))
         return found
 
+    def fail(self, error: Exception, counted: set[str]) -> None:
+        """Reading a step has failed, by a fault of ours; ``counted`` are the outputs that earlier ones were read of."""
+        self.rules = {name: rule for name, rule in self.rules.items() if name in counted}
+        self.reasons.setdefault(OUTPUT, f"epochscope itself failed to read it ({error!r:.200})")
+
     def names_of(self, output: str) -> tuple[str, ...]:
         """The class names of an output, one for each of its classes; or the names of its labels."""
         classes = self.rules[output].names
@@ -172,8 +177,8 @@ def _activation_of(model: Any, number: int) -> str:
 
 
 def _has_accuracy(model: Any) -> bool:
-    compiled = getattr(model, "_compile_metrics", None)
-    return compiled is not None and any("acc" in metric.name for metric in compiled.metrics)
+    compiled = getattr(getattr(model, "_compile_metrics", None), "metrics", ())
+    return any("acc" in metric.name for metric in (*compiled, *model.metrics))
 
 
 def known_task(task: Any) -> Any:

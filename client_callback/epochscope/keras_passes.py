@@ -24,7 +24,7 @@ class Pass:
         self.step_now = 0  # the batch that Keras has just told of
         self.full_at = 0  # the batch after which the log must be read
         self.running = False
-        self.names: set[str] = set()  # of the scalars that the model itself puts into logs
+        self.names: set[str] | None = None  # of the scalars that the model itself puts into logs, once they are known
         self.unseen: tuple[str, ...] = ()  # those of them that have no value of the batch alone
         self._capture: Any = None
         self._totals: dict[str, Totals] = {}
@@ -33,7 +33,7 @@ class Pass:
     def attach(self, capture: Any) -> None:
         self._capture = capture
         self._totals.clear()
-        self.names = set()
+        self.names = None
         self.unseen = ()
         self.running = False
 

@@ -56,13 +56,13 @@ class Reading:
         if self.attachment is None or self.attachment.capture is None:
             self._tell_running_means(one, logs)
             return
-        if one.step_now >= one.full_at or time.monotonic() - self._read_at >= READ_S:
+        if one.names is None or one.step_now >= one.full_at or time.monotonic() - self._read_at >= READ_S:
             self.read(one)
-        if isinstance(logs, dict) and one.names:
+        if isinstance(logs, dict) and one.names is not None:
             for name in one.unseen:
                 if name in logs:
                     self._telling.value(RUNNING_MEAN.format(name), logs[name], one.split, "batch", one.step_now)
-            self._telling.expect_more(logs, one.names, "batch", one.step_now)
+            self._telling.expect_more(logs, one.names, one.split, "batch", one.step_now)
 
     def read(self, one: Pass) -> None:
         """Brings what the device has logged to the run."""

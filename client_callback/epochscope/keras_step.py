@@ -7,6 +7,7 @@ read. Nothing of it is tracked or saved by Keras.
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -14,12 +15,18 @@ from typing import Any
 from keras import ops
 
 from epochscope import keras_patches as patches
+from epochscope.arguments import OUTPUT
 from epochscope.keras_classify import Rule
 from epochscope.keras_metrics import Metrics, Step, scalars_of
 from epochscope.keras_outputs import Outputs
 from epochscope.keras_rows import Layout, Rows
 
 LEARNING_RATE = "learning_rate"
+_UNSEEN = (
+    "its {} shows neither labels nor predictions (it would by self.compute_metrics(x, y, y_pred), or by a metric that "
+    "is updated with both)"
+)
+_AT_ODDS = "its {} updates its metrics with different labels and predictions"
 
 
 class Watch(Metrics):
@@ -132,6 +139,17 @@ class Watch(Metrics):
             self._step.seen_by = by
             self._step.seen = (y, y_pred, weight)
 
+    def _see_update(self, metric: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        step = self._step
+        if step is None or step.seen_by or not _is_of_pairs(metric):
+            return
+        given = {**dict(zip(("y_true", "y_pred", "sample_weight"), args, strict=False)), **kwargs}
+        y, y_pred = given.get("y_true"), given.get("y_pred")
+        if step.seen is None:
+            self._see(0, y, y_pred, given.get("sample_weight"))
+        else:
+            step.at_odds |= step.seen[0] is not y or step.seen[1] is not y_pred
+
     def _see_loss_value(self, original: Any, *args: Any, **kwargs: Any) -> Any:
         value = args[0] if args else kwargs.get("values")
         if self._step is not None and self._outlives(self._step, value):
@@ -143,20 +161,48 @@ class Watch(Metrics):
     def _log(self, result: Any, training: bool, step: Step) -> Any:
         model: Any = self._model()
         named = self.named(model, step)
-        unseen = tuple(name for name, value in named.items() if value is None)
-        scalars = scalars_of(named)
+        returned = self._returned(result)
+        own = self._own(step, {name: value for name, value in returned.items() if named.get(name) is None})
+        unseen = {name for name, value in named.items() if value is None} - own.keys()
+        unseen |= {name for name, value in returned.items() if name not in named and step.is_mean(value)}
+        scalars = scalars_of(named) | own
         if step.learning_rate is not None:
             scalars[LEARNING_RATE] = step.learning_rate
         classified: list[tuple[str, int, Any]] = []
-        if step.seen is not None:
-            with self._safely():
+        if step.seen is None or (step.at_odds and not step.seen_by):
+            what = "train_step" if training else "test_step"
+            self.outputs.reasons.setdefault(
+                OUTPUT, _UNSEEN.format(what) if step.seen is None else _AT_ODDS.format(what)
+            )
+        else:
+            try:
                 for name, rule, y, y_pred, weight in self._classified(model, step):
                     classified.append((name, rule.classes, self._codes(rule, y, y_pred, weight)))
-        layout = Layout(tuple(scalars), tuple((name, classes) for name, classes, _ in classified), unseen)
+            except Exception as error:
+                self.outputs.fail(error, {name for layout in self.layouts for name, _ in layout.outputs})
+                self._on_error(error)
+        layout = Layout(
+            tuple(scalars), tuple((name, classes) for name, classes, _ in classified), tuple(sorted(unseen))
+        )
         if layout not in self.layouts:
             self.layouts.append(layout)
         return self._keep(result, training, layout, list(scalars.values()), [codes for _, _, codes in classified])
 
+    def _returned(self, result: Any) -> dict[str, Any]:
+        """What the step says of itself, by name."""
+        return result if isinstance(result, dict) else {}
+
+    def _own(self, step: Step, returned: dict[str, Any]) -> dict[str, Any]:
+        """Of what the step has returned that which no metric said: numbers of the batch itself."""
+        return scalars_of(
+            {name: value for name, value in returned.items() if not step.is_mean(value) and self._outlives(step, value)}
+        )
+
     def _classified(self, model: Any, step: Step) -> list[tuple[str, Rule, Any, Any, Any]]:
         """Name, rule, labels, predictions and weights of each output that can be read."""
         return self.outputs.read(model, *(step.seen or (None, None, None)))
+
+
+def _is_of_pairs(metric: Any) -> bool:
+    """Whether a metric is updated with labels and predictions; a mean, for one, is not."""
+    return {"y_true", "y_pred"} <= inspect.signature(type(metric).update_state).parameters.keys()

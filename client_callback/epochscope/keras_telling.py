@@ -30,7 +30,7 @@ class Telling:
         self._params = dict(params)
         self._arguments = told
         self._early: list[tuple[str, float]] = []
-        self._late: tuple[dict[str, Any], Set[str], str, int] | None = None
+        self._late: tuple[dict[str, Any], Set[str], str, str, int] | None = None
         self._capture = ""
         self._unbuilt = False
         self._forsaken: weakref.finalize[[Run], Any] | None = None
@@ -137,7 +137,7 @@ class Telling:
     def value(self, name: str, value: Any, split: str, by: str, step: int) -> None:
         """Records one number; before there is a run, for when there is one. What is no number is left out."""
         try:
-            number = float(value)
+            number = float(value.detach() if hasattr(value, "detach") else value)  # torch warns of what has a gradient
         except (TypeError, ValueError):
             return
         if self.run is None or self.run.over:
@@ -157,19 +157,19 @@ class Telling:
             else:
                 self.value(name, value, split, by, step)
 
-    def expect_more(self, logs: dict[str, Any], known: Set[str], by: str, step: int) -> None:
+    def expect_more(self, logs: dict[str, Any], known: Set[str], split: str, by: str, step: int) -> None:
         """Other callbacks may have put, or put yet, more than ``known`` into ``logs``; ``late()`` will see."""
-        self._late = (logs, known, by, step)
+        self._late = (logs, known, split, by, step)
 
     def late(self) -> None:
         """Records what other callbacks have put into the last ``logs``."""
         if self._late is None:
             return
-        (logs, known, by, step), self._late = self._late, None
+        (logs, known, split, by, step), self._late = self._late, None
         if logs.keys() <= known:
             return  # mostly, and sooner known than the difference
         for name in logs.keys() - known:
-            self.logs({name: logs[name]}, "train", by, step)
+            self.logs({name: logs[name]}, split, by, step)
 
 
 def _forsake(run: Run) -> None:
