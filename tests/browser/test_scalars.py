@@ -165,3 +165,79 @@ def test_an_axis_that_was_not_recorded_is_said_in_words(shown: Service, tabs: Ta
     figure = tab.page.locator("figure.chart", has=tab.page.locator("h2", has_text="Loss"))
     figure.scroll_into_view_if_needed()
     expect(figure.locator(".veil.empty")).to_contain_text("cannot be shown by time")
+
+
+def hair_at(tab: Tab, title: str) -> float:
+    """Where the hairline stands on the x axis of a chart."""
+    chart = tab.chart(title)
+    expect(chart.locator(".hair")).to_be_visible()
+    left = chart.locator(".hair").evaluate("one => parseFloat(one.style.left)")
+    return float(tab.drawn(title, f"gd._fullLayout.xaxis.p2d({left} - gd._fullLayout.xaxis._offset)"))
+
+
+def point_at(tab: Tab, title: str, x: float) -> None:
+    """Move the pointer over a place of a chart's x axis."""
+    area = tab.chart(title).locator(".nsewdrag").first.bounding_box()
+    assert area is not None
+    at = tab.drawn(title, f"gd._fullLayout.xaxis.d2p({x})")
+    tab.page.mouse.move(area["x"] + at - 2, area["y"] + 30)
+    tab.page.mouse.move(area["x"] + at, area["y"] + 30)
+
+
+def test_the_hairline_goes_through_the_curves_of_classes_and_the_scalars_alike(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown, height=2400).open("/runs/fashion00001?focus=6,2&cell=6,0")
+    for title in ("Loss", "accuracy", "shirt taken for"):
+        tab.chart(title)
+    point_at(tab, "F1 per class", 200)
+    for title in ("F1 per class", "Loss", "accuracy", "shirt taken for"):
+        assert hair_at(tab, title) == pytest.approx(200, abs=1.5)
+    expect(tab.chart("F1 per class").locator(".hair-says")).to_be_hidden()  # its own hover tells more
+    point_at(tab, "Loss", 150)
+    assert hair_at(tab, "F1 per class") == pytest.approx(150, abs=1.5)
+    told = shown.get("/runs/fashion00001/classes", split="train")
+    window = min(range(len(told["from"])), key=lambda at: abs((told["from"][at] + told["to"][at] - 1) / 2 - 150))
+    said = tab.chart("F1 per class").locator(".hair-says b")
+    expect(said).to_have_text([f"{told['f1']['value'][index][window]:.3f}" for index in (6, 2)])
+    tab.page.mouse.move(2, 2)
+    expect(tab.page.locator(".hair:visible")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("query", "point", "over", "expected"),
+    [
+        ("x=samples", 250, "Loss", 32 * 250),
+        ("x=epoch", 250, "Loss", 2.5),
+        ("by=epoch&x=samples", 3, "Loss", 32 * 300),
+        ("split=val&by=epoch&x=step", 2, "Loss", 2),
+    ],
+)
+def test_the_hairline_finds_its_place_on_other_axes(
+    shown: Service, tabs: Tabs, query: str, point: float, over: str, expected: float
+) -> None:
+    tab = tabs(shown, height=2400).open(f"/runs/fashion00001?{query}")
+    tab.chart(over)
+    by_steps = tab.drawn(over, "gd.layout.meta.x") == "step"
+    point_at(tab, "F1 per class", point)
+    wanted = 100 * expected if by_steps else expected
+    assert hair_at(tab, over) == pytest.approx(wanted, rel=0.02)
+    point_at(tab, over, wanted)
+    assert hair_at(tab, "F1 per class") == pytest.approx(point, rel=0.02)
+
+
+def test_steps_of_validation_have_no_place_in_training(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown, height=2400).open("/runs/fashion00001?split=val&cell=6,0")
+    for title in ("Loss", "shirt taken for"):
+        tab.chart(title)
+    point_at(tab, "F1 per class", 10)
+    assert hair_at(tab, "shirt taken for") == pytest.approx(10, abs=0.2)
+    expect(tab.chart("Loss").locator(".hair")).to_be_hidden()
+
+
+def test_runs_that_are_compared_have_one_hairline(shown: Service, tabs: Tabs, fashion: Story) -> None:
+    tab = tabs(shown, height=2400).open("/compare?runs=fashion00001,fashion00002&x=samples&focus=6")
+    tab.chart("Loss")
+    point_at(tab, "F1 of", 6400)
+    assert hair_at(tab, "Loss") == pytest.approx(6400, rel=0.01)
+    point_at(tab, "Loss", 3200)
+    assert hair_at(tab, "F1 of") == pytest.approx(3200, rel=0.01)
+    expect(tab.chart("F1 of").locator(".hair-says b")).to_have_count(2)

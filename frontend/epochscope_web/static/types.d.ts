@@ -248,6 +248,9 @@ export interface Meta {
   table?: Many["table"];
   /** What has to be said of a chart beside what it shows. */
   notes?: string[];
+  split?: Split;
+  /** By what places on the x axis are divided. */
+  scaled?: number;
   /** Whether the steps are not those of training. */
   own?: boolean;
   /** Places on the x axis that stand for known steps. */

@@ -55,6 +55,8 @@ def cell_figure(curves: Sequence[CellCurve], *, theme: Theme = "light") -> Figur
             **brushed(inks),
             meta={
                 "x": by,
+                "split": shown.split,
+                "own": by == "step" and shown.split != "train",
                 "from": shown.start.tolist(),
                 "to": shown.stop.tolist(),
                 "epoch": None if shown.epoch is None else shown.epoch.tolist(),

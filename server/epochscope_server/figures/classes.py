@@ -98,6 +98,7 @@ def framed(
             meta={
                 "x": by,
                 "split": curves.split,
+                "own": by == "step" and curves.split != "train",
                 "from": curves.start.tolist(),
                 "to": curves.stop.tolist(),
                 "epoch": None if curves.epoch is None else curves.epoch.tolist(),

@@ -104,6 +104,7 @@ def classes_overlay_figure(
     )  # fmt: skip
     figure["layout"]["meta"] |= {"notes": notes, "x": unit, "places": nodes(rulers, placed[0][1], scaled)}
     if rulers:
+        figure["layout"]["meta"]["own"] = False
         figure["layout"]["xaxis"] = axis(inks, told, showgrid=False, tickangle=0, **x_axis)
         figure["layout"]["uirevision"] = f"classes {first.split} over {unit}"
     return figure

@@ -136,6 +136,7 @@ def series_figure(
             **brushed(inks),
             meta={
                 "x": unit,
+                "split": splits[0],
                 "own": rulers is None and "train" not in splits,
                 "scaled": scaled,
                 "notes": notes,

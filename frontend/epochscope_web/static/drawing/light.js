@@ -47,7 +47,7 @@ function cross(box, along, place) {
  * A hairline over a chart at a place of its x axis, and what each of its lines is there; null takes it away.
  * @param {HTMLElement} box
  * @param {number | null} x
- * @returns {{ left: number, top: number, height: number, values: { name: string, colour: string, value: number }[] } | null} pixels within the box
+ * @returns {{ left: number, top: number, height: number, values: { name: string, colour: string, value: number, of: number | undefined }[] } | null} pixels within the box
  */
 export function crossed(box, x) {
   const { _fullLayout: full, _fullData: data } = /** @type {Plot} */ (box);
@@ -55,7 +55,7 @@ export function crossed(box, x) {
   const at = full.xaxis.d2p(x);
   if (!(at >= 0 && at <= full.xaxis._length)) return null;
   const lines = /** @type {any[]} */ (data).filter((trace) => trace.visible === true && trace.hovertemplate && trace.mode !== "markers");
-  const values = lines.map((trace) => ({ name: String(trace.name), colour: String(trace.line.color), value: near(trace.x, trace.y, x) })).filter(({ value }) => Number.isFinite(value));
+  const values = lines.map((trace) => ({ name: String(trace.name), colour: String(trace.line.color), value: near(trace.x, trace.y, x), of: trace.meta?.class })).filter(({ value }) => Number.isFinite(value));
   return { left: full.xaxis._offset + at, top: full.yaxis._offset, height: full.yaxis._length, values };
 }
 

@@ -1,6 +1,7 @@
 // The curves of the classes, with the brush that chooses the window of the confusion matrix.
 
-/** @import {Drawing, Figure, Loop, Run, View, Windows} from "../types.d.ts" */
+/** @import {Hair} from "./hair.js" */
+/** @import {Drawing, Figure, Loop, Meta, Run, View, Windows} from "../types.d.ts" */
 import { Chart } from "./chart.js";
 import { focusChoice } from "./focus.js";
 import { lit } from "./lit.js";
@@ -13,13 +14,16 @@ const POINTS_OF_MANY = 150;
 const MOST_POINTS = 2000;
 const ROUND = [25, 50, 100, 200, 250, 500];
 
-/** @param {Loop} loop */
-export function classes(loop) {
+/** @param {Loop} loop @param {Hair} hair */
+export function classes(loop, hair) {
   const chart = new Chart("F1 per class", "large", told);
+  hair.join(chart, () => ({ meta: drawn, run }));
   const focus = focusChoice((chosen) => loop.go({ focus: chosen }), "worst three", (index) => loop.href({ ...loop.view(), ...ofClass(run, loop.view(), index) }));
   chart.element.insertBefore(focus.element, chart.element.children[1] ?? null);
   /** @type {Windows | null} */
   let windows = null;
+  /** @type {Meta | null} */
+  let drawn = null;
   /** @type {View} */
   let view = loop.view();
   /** @type {Run | null} */
@@ -27,6 +31,7 @@ export function classes(loop) {
 
   /** @param {Figure} figure */
   function told({ layout: { meta } }) {
+    drawn = meta;
     windows = windowsOf(meta);
     focus.set(output(run, view)?.class_names ?? [], view.focus, meta.focus ?? []);
     const from = windows?.from[0];
@@ -44,6 +49,7 @@ export function classes(loop) {
         if (window) loop.go({ from: window[0], to: window[1], epoch: null }, done ? "push" : "drag");
         else if (done) loop.go({ from: null, to: null, epoch: null });
       },
+      onPoint: (x) => hair.point(chart, x),
       onClass: (index) => lit(index === null ? [] : [index]),
       onPick: (x) => {
         if (!windows) return;

@@ -1,6 +1,6 @@
 // Two runs or more over each other, or two windows of one: results and params, curves, scalars, what differs.
 
-/** @import {By, Figure, Loop, Metric, Page, Run, Split, View} from "../types.d.ts" */
+/** @import {By, Figure, Loop, Meta, Metric, Page, Run, Split, View} from "../types.d.ts" */
 import * as api from "../api.js";
 import { Chart } from "./chart.js";
 import { list, segments } from "./controls.js";
@@ -8,6 +8,7 @@ import { difference } from "./difference.js";
 import { fill, h } from "./element.js";
 import { focusChoice } from "./focus.js";
 import { colours, groupNames, groups } from "./groups.js";
+import { Hair } from "./hair.js";
 import { statusMark } from "./header.js";
 import { labelName, labelOptions, output, outputName } from "./matrix.js";
 import { params } from "./params.js";
@@ -24,6 +25,8 @@ export function comparePage(loop) {
   /** Those drawn over each other. @type {Run[]} */
   let runs = [];
   let wanted = "";
+  /** What the curves of classes say of themselves. @type {Meta | null} */
+  let drawn = null;
   /** @type {AbortController | null} */
   let asked = null;
   let again = false;
@@ -41,11 +44,13 @@ export function comparePage(loop) {
   const legend = h("ul", { class: "legend panel", "aria-label": "Runs compared" });
   const more = h("p", { class: "note" });
 
+  const hair = new Hair();
   const curves = new Chart("Classes", "large", curvesTold);
+  hair.join(curves, () => ({ meta: drawn, run: runs[0] ?? null }));
   const focus = focusChoice((chosen) => loop.go({ focus: chosen }), "worst class of the first run");
   curves.element.insertBefore(focus.element, curves.element.children[1] ?? null);
   const table = results(loop);
-  const lines = scalars(loop);
+  const lines = scalars(loop, hair);
   const atEnd = groups(loop);
   const apart = difference(loop);
   const made = params();
@@ -57,6 +62,7 @@ export function comparePage(loop) {
 
   /** @param {Figure} figure */
   function curvesTold({ layout: { meta } }) {
+    drawn = meta;
     const names = [...new Set((meta.focus ?? []).map(({ name }) => name))];
     curves.title.textContent = `${METRICS[view.metric]} of ${names.join(", ") || "a class"}`;
     focus.set(output(runs[0] ?? null, view)?.class_names ?? [], view.focus, meta.focus ?? []);
@@ -161,7 +167,7 @@ export function comparePage(loop) {
     }
     if (!alone) atEnd.show(view, runs, news);
     const query = { runs: ids, group: together ? groupNames(runs) : null, x: view.x, split: view.split, metric: view.metric, by: view.by, focus: view.focus?.join(","), output: outputName(runs[0] ?? null, view), theme: loop.theme() };
-    curves.show("classes", query, news);
+    curves.show("classes", query, news, () => ({ onPoint: (at) => hair.point(curves, at) }));
     apart.show(view, runs, news);
   }
 

@@ -1,11 +1,11 @@
 // Scalar series as small charts: what is shown of them, over which axis, how smooth; for one run or several over each other.
 
+/** @import {Hair} from "./hair.js" */
 /** @import {By, Drawing, Loop, Meta, Run, View} from "../types.d.ts" */
 import { Chart } from "./chart.js";
 import { list, popover } from "./controls.js";
 import { fill, h } from "./element.js";
 import { groupNames } from "./groups.js";
-import { Hair } from "./hair.js";
 import { chosenSteps, places, trained, windowOf } from "./stretch.js";
 
 const RATE = /^(learning_rate|lr)$/;
@@ -18,11 +18,10 @@ export const AXES = [["", "automatic"], ["step", "step"], ["epoch", "epoch"], ["
 /** @type {[View["of"], string][]} */
 const OF = [["", "train and val"], ["train", "train"], ["val", "val"], ["test", "test"]];
 
-/** @param {Loop} loop */
-export function scalars(loop) {
+/** @param {Loop} loop @param {Hair} hair over these charts and others */
+export function scalars(loop, hair) {
   /** @type {Map<string, { chart: Chart, meta: Meta | null }>} */
   const charts = new Map();
-  const hair = new Hair();
   const x = list("x axis", (value) => loop.go({ x: /** @type {View["x"]} */ (value) }));
   const of = list("Split", (value) => loop.go({ of: /** @type {View["of"]} */ (value) }));
   const smoothing = list("Smoothing", (value) => loop.go({ smooth: value === "average" ? 0.9 : 0, sliding: value === "sliding" ? 25 : 1 }));
@@ -84,7 +83,7 @@ export function scalars(loop) {
       made.meta = meta;
       made.chart.note.textContent = [runs.length > 1 && !view.of ? "solid train, dashed val" : "", ...(meta.empty ? [] : (meta.notes ?? []))].filter(Boolean).join(". ").replaceAll("..", ".");
     }), meta: null };
-    hair.join(made.chart);
+    hair.join(made.chart, () => ({ meta: made.meta, run: runs[0] ?? null }));
     charts.set(key, made);
     return made;
   }

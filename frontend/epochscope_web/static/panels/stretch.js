@@ -51,7 +51,7 @@ function joined(run, epochs) {
 }
 
 /** What stands at `at` where `from[i]` stands at `to[i]`; straight between, and at the ends beyond. @param {number[]} from @param {number[]} to @param {number} at */
-function between(from, to, at) {
+export function between(from, to, at) {
   const next = from.findIndex((value) => value >= at);
   if (next < 0) return to.at(-1) ?? at;
   if (next === 0) return to[0] ?? at;
