@@ -42,17 +42,18 @@ export async function draw(box, figure, drawing = {}) {
     before.pending = () => void draw(box, figure, drawing);
     return;
   }
-  const layout = { ...figure.layout, ...spaced(box, figure), ...stretched(figure, drawing), ...(drawing.legend === false ? { showlegend: false } : {}) };
-  const [width, height] = [box.clientWidth, box.clientHeight];
+  const size = before ?? { width: box.clientWidth, height: box.clientHeight }; // to ask is to have the page laid out
+  const layout = { ...figure.layout, ...spaced(size.width, figure), ...stretched(figure, drawing), ...(drawing.legend === false ? { showlegend: false } : {}) };
+  const known = Object.assign(before ?? { ...size, held: false, pending: null }, { drawing, figure, looks: looksOf(drawing) });
   const began = performance.now();
-  const reacted = plotly.react(box, legible(box, figure), layout, { ...CONFIG });
+  const reacted = plotly.react(box, legible(size.width, figure), layout, { ...CONFIG });
   held += performance.now() - began;
   await reacted;
+  if (boxes.has(box)) return;
   // Its texts are single numbers without order: a screen reader gets the sentence and the table beside the chart instead.
   for (const drawn of box.querySelectorAll("svg.main-svg")) drawn.setAttribute("aria-hidden", "true");
-  const known = boxes.get(box) ?? { held: false, pending: null };
-  boxes.set(box, Object.assign(known, { drawing, figure, looks: looksOf(drawing), width, height }));
-  if (!before) begin(/** @type {Plot} */ (box));
+  boxes.set(box, known);
+  begin(/** @type {Plot} */ (box));
   lay(box, drawing);
 }
 
@@ -105,9 +106,10 @@ async function fit(box) {
   const known = boxes.get(box);
   const [width, height] = [box.clientWidth, box.clientHeight];
   if (!known || (known.width === width && known.height === height)) return; // the observer tells of the first size, too
+  const wide = width !== known.width;
+  Object.assign(known, { width, height });
   await plotly.Plots.resize(box);
-  if (width !== known.width) await draw(box, known.figure, known.drawing);
-  known.height = height;
+  if (wide) await draw(box, known.figure, known.drawing);
 }
 
 /** What is to be done over a chart for as long as it is there. @param {Plot} box */

@@ -51,6 +51,7 @@ def axis(inks: Inks, title: str, **more: Any) -> dict[str, Any]:
         "ticklen": 4,
         "tickcolor": inks.axis,
         "tickfont": {"size": 11, "color": inks.muted},
+        "ticklabeloverflow": "allow",  # else Plotly measures every label at every drawing
         "automargin": True,
         **more,
     }

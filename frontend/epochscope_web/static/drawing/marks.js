@@ -4,6 +4,8 @@
 /** @import {Drawing} from "../types.d.ts" */
 /** @import {Plot} from "./plotly.js" */
 
+const LETTER = 6; // pixels, about: a word that would be cut is left out
+
 /**
  * A mark over the whole height of a plot, or around a cell; with `text`, a word at its foot.
  * @typedef {{ kind: "line" | "window" | "edge" | "cell" | "word", x: [number, number], y?: [number, number], text?: string }} Mark
@@ -34,10 +36,10 @@ export function lay(box, drawing) {
   if (!there) return;
   const { xaxis, yaxis, _size: size } = full;
   for (const sheet of [under, over]) put(sheet, xaxis._offset, size.t, xaxis._length, size.h);
-  for (const { kind, x, y, text } of marked(drawing, box.clientWidth)) {
+  for (const { kind, x, y, text } of marked(drawing, full.width)) {
     const [left, right] = ends(xaxis, x);
     const [top, bottom] = y ? ends(yaxis, y) : [0, size.h];
-    if (right < 0 || left > xaxis._length) continue;
+    if (right < 0 || left + (text ? LETTER * text.length : 0) > xaxis._length) continue;
     const element = document.createElement(text ? "span" : "i");
     element.className = `mark ${kind}`;
     element.textContent = text ?? "";
@@ -73,7 +75,7 @@ export function asShapes(box, drawing) {
   };
   const shapes = [];
   const annotations = [];
-  for (const { kind, x, y, text } of marked(drawing, box.clientWidth)) {
+  for (const { kind, x, y, text } of marked(drawing, /** @type {Plot} */ (box)._fullLayout.width)) {
     if (kind === "word") annotations.push({ x: x[0], xref: "x", y: 0, yref: "paper", xanchor: "left", yanchor: "bottom", xshift: 2, text, showarrow: false, font: { size: 10, color: ink("--muted") } });
     else shapes.push({ ...looks[kind], xref: "x", yref: y ? "y" : "paper", x0: x[0], x1: x[1], y0: y?.[0] ?? 0, y1: y?.[1] ?? 1 });
   }
