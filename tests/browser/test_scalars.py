@@ -160,6 +160,22 @@ def test_any_series_has_a_chart_and_the_machine_a_clock(odd: Service, tabs: Tabs
     assert query_of(tab)["key"] == ["loss", "accuracy", "system/seconds"]
 
 
+def test_a_series_with_a_comma_in_its_name_has_a_chart(quiet_service: Callable[..., Service], tabs: Tabs) -> None:
+    service = quiet_service()
+    training = Training(service, "commas000001", class_names=())
+    told = [
+        wire.SeriesColumns.of(key, "train", "batch", [1, 2], [at, at]) for at, key in enumerate(("loss", "a, b", "a"))
+    ]
+    training.send(series=told, end=wire.End("finished"))
+    tab = tabs(service).open("/runs/commas000001")
+    tab.chart("Loss")
+    tab.page.locator(".scalar-part summary", has_text="Charts").click()
+    tab.page.get_by_role("checkbox", name="a, b").check()
+    assert tab.drawn("a, b", LINE.format("train"))[1] == [1, 1]
+    tab.page.reload()
+    assert tab.drawn("a, b", LINE.format("train"))[1] == [1, 1]
+
+
 def test_an_axis_that_was_not_recorded_is_said_in_words(shown: Service, tabs: Tabs) -> None:
     tab = tabs(shown).open("/runs/fashion00001?x=time")
     figure = tab.page.locator("figure.chart", has=tab.page.locator("h2", has_text="Loss"))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,3 +176,43 @@ def test_the_first_nan_of_a_long_series_is_named_though_a_bucket_holds_it(servic
     training.send(series=[columns(values)])
     figure = service.get("/figures/series", run=training.run, keys="loss", points=50)
     assert "the first of them NaN at step 3,218" in figure["layout"]["meta"]["summary"]
+
+
+COMMAS = ("loss, smoothed", "a,b", "a", "b", ",", " x ")
+
+
+@pytest.fixture
+def commas(service: Service) -> Training:
+    training = Training(service)
+    told = [wire.SeriesColumns.of(name, "train", "batch", [1, 2], [at, at]) for at, name in enumerate(COMMAS)]
+    training.send(series=told, end=wire.End("finished"))
+    return training
+
+
+@pytest.mark.parametrize("name", COMMAS)
+def test_a_series_with_a_comma_in_its_name_is_asked_for_as_it_is(commas: Training, name: str) -> None:
+    (series,) = commas.get("/series", key=name)["series"]
+    assert (series["key"], series["value"]) == (name, [COMMAS.index(name)] * 2)
+    drawn = commas.service.get("/figures/series", run=commas.run, key=name)["data"]
+    assert len(drawn) == 1
+    table = commas.service.ask("/tables/series", params={"run": commas.run, "key": name}).text
+    rows = list(csv.DictReader(io.StringIO(table)))
+    assert [(row["key"], float(row["value"])) for row in rows] == [(name, COMMAS.index(name))] * 2
+
+
+def test_names_with_commas_between_are_several_as_ever_and_both_ways_add_up(commas: Training) -> None:
+    assert [one["key"] for one in commas.get("/series", keys="a,b")["series"]] == ["a", "b"]
+    both = commas.get("/series", keys="b", key=["a,b", "b", "loss, smoothed"])["series"]
+    assert {one["key"] for one in both} == {"b", "a,b", "loss, smoothed"}
+    assert len(both) == 3
+    assert len(commas.get("/series")["series"]) == len(COMMAS)
+
+
+@pytest.mark.parametrize("query", [{}, {"keys": ""}, {"keys": ","}, {"key": [str(number) for number in range(101)]}])
+def test_a_figure_without_a_series_or_of_too_many_is_refused_with_how_to_name_them(
+    commas: Training, query: dict[str, Any]
+) -> None:
+    for path in ("/figures/series", "/tables/series"):
+        answer = commas.service.ask(path, params={"run": commas.run, **query})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "bad_keys")
+        assert "also where there is a comma in its name" in answer.text

@@ -26,7 +26,11 @@ SeriesBy = Annotated[Literal["batch", "epoch", "run"], Query(description="by bat
 Points = Annotated[int | None, Query(ge=1, le=100_000, description="at most so many buckets; left out: every point")]
 Smooth = Annotated[float, Query(ge=0, lt=1, description="weight of the debiased moving average, 0 for none")]
 Sliding = Annotated[int, Query(ge=1, le=1_000_000, description="mean of the last so many values, instead of smooth")]
-Keys = Annotated[str | None, Query(description="names with commas between; left out: all of this split")]
+Keys = Annotated[str | None, Query(description="names with commas between")]
+Key = Annotated[
+    list[str] | None,
+    Query(description="one name as it is, whatever is in it; given several times, all of them, after those of keys"),
+]
 
 
 class OneSeries(BaseModel):
@@ -54,6 +58,7 @@ def get_series(
     fresh: Fresh,
     split: Split = "train",
     keys: Keys = None,
+    key: Key = None,
     by: SeriesBy = "batch",
     from_: From = None,
     to: To = None,
@@ -61,11 +66,13 @@ def get_series(
     smooth: Smooth = 0.0,
     sliding: Sliding = 1,
 ) -> Json:
-    """Series of one split; each bucket keeps mean, least, greatest, and how many values were not finite.
+    """Series of one split, all of them unless some are named.
 
+    Each bucket keeps mean, least, greatest, and how many values were not finite.
     What smoothing makes of a value follows from all values before it, also from those before the window.
     """
-    found = read(rooms, run, split, _names(keys), by, from_, to, points, smooth, sliding)
+    names = None if keys is None and not key else named(keys, key)
+    found = read(rooms, run, split, names, by, from_, to, points, smooth, sliding)
     return Json(
         {
             "series": [
@@ -151,10 +158,18 @@ def first_odd_of(rooms: Rooms, uid: str, points: SeriesPoints) -> SeriesPoints:
     return replace(points, odd=near.odd)
 
 
-def _names(keys: str | None) -> list[str] | None:
-    if keys is None:
-        return None
-    names = [name for name in keys.split(",") if name]
+def named(keys: str | None, key: list[str] | None) -> list[str]:
+    """The names that are asked for, each once.
+
+    Raises:
+        InvalidError: none, or too many.
+    """
+    names = list(dict.fromkeys([*(name for name in (keys or "").split(",") if name), *(key or ())]))
     if not 1 <= len(names) <= MAX_KEYS:
-        raise InvalidError("bad_keys", f"Name 1 to {MAX_KEYS} series, with commas between them", "keys")
+        raise InvalidError(
+            "bad_keys",
+            f"Name 1 to {MAX_KEYS} series: keys= with commas between them, or key= for each, also where there is a "
+            "comma in its name",
+            "keys",
+        )
     return names

@@ -31,7 +31,8 @@ MAX_POINTS = 2000  # of one drawn series: about two to a pixel
 class Asked:
     """Which series of which runs, and what is made of their values before they are shown."""
 
-    keys: Annotated[str, Query(description="names with commas between")]
+    keys: series.Keys = None
+    key: series.Key = None
     run: OneRun = None
     runs: Runs = None
     split: Annotated[str, Query(description="train, val, test, or several with commas between")] = "train"
@@ -44,7 +45,11 @@ class Asked:
 
     @property
     def named(self) -> list[str]:
-        return [key for key in self.keys.split(",") if key]
+        """
+        Raises:
+            InvalidError: no series is named, or too many are.
+        """
+        return series.named(self.keys, self.key)
 
     @property
     def splits(self) -> list[str]:

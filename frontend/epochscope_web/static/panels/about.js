@@ -82,7 +82,7 @@ export function aboutPage(loop) {
     for (const { chart, keys } of loads) {
       const mine = keys.filter((key) => there.has(key));
       chart.element.hidden = mine.length === 0;
-      if (mine.length) chart.show("series", { run: id, split: "train", by: "batch", keys: mine.join(","), theme: loop.theme() }, news);
+      if (mine.length) chart.show("series", { run: id, split: "train", by: "batch", key: mine, theme: loop.theme() }, news);
     }
     const some = loads.some(({ chart }) => !chart.element.hidden);
     load.hidden = !some;

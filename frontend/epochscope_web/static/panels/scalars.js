@@ -160,7 +160,7 @@ export function scalars(loop, hair) {
     const several = runs.length > 1 || view.page === "compare";
     return {
       ...(several ? { runs: runs.map(({ id }) => id).join(",") } : { run: runs[0]?.id }),
-      keys: key,
+      key,
       group: several && view.seeds === "together" ? groupNames(runs) : null,
       split: view.of || (rate ? "train" : "train,val"),
       by,
