@@ -74,6 +74,7 @@ def seen(service: Service) -> list[str]:
     return [*listed, *(str(field) for fields in service.get("/runs/fields").values() for field in fields)]
 
 
+@pytest.mark.slow
 def test_a_deleted_run_is_gone_at_once_though_its_rows_are_still_there(
     lone_service: Callable[[], Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_deleted_run_is_gone_at_once_though_its_rows_are_still_there(
     assert Store(service.data_dir).rows() >= before / 2
 
 
+@pytest.mark.slow
 def test_its_rows_go_in_small_steps_and_leave_those_of_others_alone(
     lone_service: Callable[[], Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +138,7 @@ def test_the_next_start_goes_on_where_the_last_was_stopped(
     assert Store(service.data_dir).rows() == 0
 
 
+@pytest.mark.slow
 def test_a_number_of_a_deleted_run_is_never_given_again(
     lone_service: Callable[[], Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:

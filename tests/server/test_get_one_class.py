@@ -52,6 +52,7 @@ def test_the_five_largest_confusions_and_the_rest_of_each_window(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("steps", "query"), [(8_000, {}), (20_000, {}), (20_000, {"points": 300}), (40, {})])
 def test_of_a_long_training_the_parts_are_still_those_of_the_same_windows(
     service: Service, steps: int, query: dict[str, Any]

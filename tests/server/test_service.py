@@ -55,6 +55,7 @@ def test_another_address_may_be_bound_when_it_is_named() -> None:
     assert read("--host", "0.0.0.0", "--public-url", "https://scope.example").host == "0.0.0.0"
 
 
+@pytest.mark.slow
 def test_an_acknowledged_flush_survives_kill_9(tmp_path: Path) -> None:
     process, url = serve_process(tmp_path / "store")
     client = httpx2.Client(base_url=url)
@@ -169,6 +170,7 @@ def test_files_are_kept_only_where_their_name_carries_a_version(service: Service
     assert again.status_code == 304
 
 
+@pytest.mark.slow
 def test_every_route_is_described_and_every_error_has_one_shape(service: Service) -> None:
     description = service.client.get("/api/openapi.json").json()
     validate(description)
