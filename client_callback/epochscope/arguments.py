@@ -5,7 +5,8 @@ Each error names the argument and says what would do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, KeysView, Mapping, Sequence, Set
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -30,6 +31,50 @@ def readable_name(run_id: str) -> str:
     return f"{_ADJECTIVES[number % 16]}-{_NOUNS[number // 16 % 16]}-{run_id[:4]}"
 
 
+def known_params(params: Any) -> dict[str, Any]:
+    """Hyperparameters as a person gave them, in the form that travels; {} for None.
+
+    Raises:
+        TypeError, ValueError: they are no mapping, or it holds itself.
+    """
+    if params is None:
+        return {}
+    if not isinstance(params, Mapping):
+        raise TypeError(f"params must be a dict (vars(args) of an argparse.Namespace), not {_shown(params)}")
+    try:
+        return flat_params(params)
+    except RecursionError:
+        raise ValueError("params holds itself") from None
+
+
+def known_tags(tags: Any) -> list[str]:
+    """Tags as a person gave them.
+
+    Raises:
+        TypeError: they are no list of words.
+    """
+    if isinstance(tags, str):
+        raise TypeError(f"tags must be a list of strings, not the string {tags!r}")
+    if not isinstance(tags, Iterable):
+        raise TypeError(f"tags must be a list of strings, not {_shown(tags)}")
+    return [str(tag) for tag in tags]
+
+
+def known_run(field: str, run_id: Any) -> None:
+    """Checks the id of a run that is to be gone on with.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    if not isinstance(run_id, str):
+        raise TypeError(f"{field} must be the id of a run, not {_shown(run_id)}")
+    wire.check_id(field, run_id)
+
+
+def _shown(value: Any) -> str:
+    return f"{value!r:.60}"
+
+
 def flat_params(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """``params`` as they travel: one level, clean names, plain values; anything else becomes its text."""
     flat: dict[str, Any] = {}
@@ -51,25 +96,44 @@ def flat_params(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def class_outputs(
     class_names: Sequence[str] | Mapping[str, Sequence[str]] | None, num_classes: int | None
 ) -> Mapping[str, Sequence[str]]:
-    if isinstance(class_names, str):
-        raise TypeError(f"class_names must be a list of names, not the string {class_names!r}")
-    if class_names is None:
-        if num_classes is None:
-            return {}
+    if num_classes is not None:
+        if isinstance(num_classes, bool) or not isinstance(num_classes, int | np.integer):
+            raise TypeError(f"num_classes must be a whole number, not {_shown(num_classes)}")
         if not 2 <= num_classes <= wire.MAX_CLASSES:
             raise ValueError(f"num_classes must be 2 to {wire.MAX_CLASSES:,}, not {num_classes}")
-        return {OUTPUT: numbered(num_classes)}
-    outputs = class_names if isinstance(class_names, Mapping) else {OUTPUT: class_names}
+    if class_names is None:
+        return {} if num_classes is None else {OUTPUT: numbered(int(num_classes))}
+    given = class_names if isinstance(class_names, Mapping) else {OUTPUT: class_names}
+    if any(not isinstance(output, str) for output in given) or any(isinstance(one, int) for one in given.values()):
+        raise TypeError(
+            "class_names must be a list in the order of the class indices, or a mapping of output names to such lists; "
+            f"a mapping of indices and names, such as {_shown(dict(given))}, must be made one"
+        )
+    outputs = {output: _names(output, names) for output, names in given.items()}
     for output, names in outputs.items():
-        names = [str(name) for name in names]
         if not 1 <= len(names) <= wire.MAX_CLASSES:
             raise ValueError(f"class_names of {output!r} must have 1 to {wire.MAX_CLASSES:,} names, not {len(names)}")
         if len(set(names)) != len(names):
-            twice = next(name for name in names if names.count(name) > 1)
+            twice = next(name for name, times in Counter(names).items() if times > 1)
             raise ValueError(f"class_names has {twice!r} twice; names must differ")
         if num_classes is not None and len(names) != num_classes:
             raise ValueError(f"class_names has {len(names)} names, but num_classes is {num_classes}")
-    return {output: [str(name) for name in names] for output, names in outputs.items()}
+    return outputs
+
+
+def _names(output: str, names: Any) -> list[str]:
+    if isinstance(names, str | bytes):
+        raise TypeError(f"class_names must be a list of names, not the string {names!r}")
+    if isinstance(names, Set) and not isinstance(names, KeysView):
+        raise TypeError(f"class_names of {output!r} must be a list: a set has no order")
+    if not isinstance(names, Iterable):
+        raise TypeError(f"class_names must be a list of names, not {_shown(names)}")
+    found = []
+    for name in names:
+        if isinstance(name, list | tuple | np.ndarray):
+            raise TypeError(f"class_names of {output!r} must be a flat list, not one of {_shown(name)}")
+        found.append(name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name))
+    return found
 
 
 def whole_step(step: int, least: int) -> int:

@@ -16,14 +16,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from epochscope import arguments, endings, wire
+from epochscope import arguments, endings
 from epochscope.keras_confusion import ConfusionMatrix
 from epochscope.keras_following import Following
 from epochscope.keras_guard import guarded
 from epochscope.keras_outputs import known_task
 from epochscope.keras_rules import Task
 from epochscope.keras_weights import ClassWeights
-from epochscope.sender import DEFAULT_URL, Connection
+from epochscope.sender import connected
+from epochscope.spool import spool_root
 
 __all__ = ["ClassWeights", "ConfusionMatrix", "Monitor"]
 
@@ -84,16 +85,16 @@ class Monitor(Following):
         group: str | None = None,
         resume: str | None = None,
     ) -> None:
-        if isinstance(tags, str):
-            raise TypeError(f"tags must be a list of strings, not the string {tags!r}")
         if resume is not None:
-            wire.check_id("resume", resume)
-        Connection(url or os.environ.get("EPOCHSCOPE_URL") or DEFAULT_URL, None)  # a bad address is told here
-        arguments.class_outputs(class_names, num_classes)
+            arguments.known_run("resume", resume)
+        connected(url, token)  # a bad address is told here
+        spool_root(spool_dir)
         names = dict(arguments.class_outputs(class_names, None))
+        arguments.class_outputs(names or None, num_classes)
+        found = arguments.known_params(params)
         told = {
             "project": project,
-            "tags": list(tags),
+            "tags": arguments.known_tags(tags),
             "notes": notes,
             "group": group,
             "url": url,
@@ -101,7 +102,7 @@ class Monitor(Following):
             "spool_dir": spool_dir,
         }
         outputs = {"class_names": names, "num_classes": num_classes, "task": known_task(task)}
-        super().__init__((name, params or {}, told), outputs, resume)
+        super().__init__((name, found, told), outputs, resume)
 
     @property
     def run_id(self) -> str | None:

@@ -238,7 +238,11 @@ class Following(Guarded, keras.callbacks.Callback):  # type: ignore[misc]
         run, attachment = self._telling.run, self._reading.attachment
         self._status = run.status if run is not None and run.id == run_id else ""
         batch_size = attachment.batch_size if attachment is not None else None
-        self._telling.begin(self, self.model, run_id, fit, batch_size, resumed_at)
+        try:
+            self._telling.begin(self, self.model, run_id, fit, batch_size, resumed_at)
+        except Exception as error:
+            say(f"nothing of this training is recorded: {error}")
+            raise
         if attachment is not None:
             attachment.begun = True
             if attachment.why_not:

@@ -17,7 +17,6 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,8 +30,11 @@ from epochscope.arguments import (
     class_outputs,
     flat_params,
     known_by,
+    known_params,
+    known_run,
     known_split,
     known_status,
+    known_tags,
     label_indices,
     number,
     numbered,
@@ -44,7 +46,7 @@ from epochscope.environment import bounded, environment_of, git_state
 from epochscope.flusher import END_WAIT_S, Flusher
 from epochscope.recording import Recording
 from epochscope.sender import DEFAULT_URL, Connection, Delivery
-from epochscope.spool import Meta, Spool, default_spool_dir, new_id, new_stream_id
+from epochscope.spool import Meta, Spool, new_id, new_stream_id, spool_root
 from epochscope.system import Pace, Watch
 
 _LIVE = frozenset({"pace", "recording", "_flusher", "_telling", "_token", "_watch"})
@@ -102,21 +104,19 @@ class Run:
         resumed_at: Mapping[wire.Split, int] | None = None,
     ) -> None:
         if run_id is not None:
-            wire.check_id("run_id", run_id)
+            known_run("run_id", run_id)
         if resumed_at and run_id is None:
             raise ValueError("resumed_at says where a run goes on; say which by run_id")
-        if isinstance(tags, str):
-            raise TypeError(f"tags must be a list of strings, not the string {tags!r}")
         self.id = run_id or new_id()
         self.name = wire.clean_name(name) if name else readable_name(self.id)
         self._classes: dict[str, tuple[str, ...]] = {}
         self._info = wire.RunInfo(
-            project=wire.clean_name(project),
+            project=wire.clean_name(project or "default"),
             name=self.name,
             started_ms=int(time.time() * 1000),
-            params=flat_params(params or {}),
-            tags=[wire.clean_name(tag) for tag in tags],
-            notes=str(notes).replace("\0", "")[:10_000],
+            params=known_params(params),
+            tags=[wire.clean_name(tag) for tag in known_tags(tags)],
+            notes=str(notes or "").replace("\0", "")[:10_000],
             group=wire.clean_name(group) if group else "",
             environment=environment_of(environment or {}),
             epochs=epochs,
@@ -131,7 +131,7 @@ class Run:
         self._telling = threading.Lock()  # around what is said of the run: git's answer comes from another thread
         self._url = url or os.environ.get("EPOCHSCOPE_URL") or DEFAULT_URL
         self._token = token or os.environ.get("EPOCHSCOPE_TOKEN")
-        self._root = Path(spool_dir).expanduser().absolute() if spool_dir is not None else default_spool_dir()
+        self._root = spool_root(spool_dir)
         self._open()
 
     def _open(self) -> None:

@@ -40,17 +40,34 @@ class State(Enum):
     GONE = "gone"  # the run was deleted there
 
 
+def connected(url: str | None, token: str | None) -> Connection:
+    """A connection, not yet made, to ``url``, else to ``$EPOCHSCOPE_URL``, else to the service on this machine.
+
+    Raises:
+        ValueError, TypeError: the address or the token can't be used.
+    """
+    chosen = url or os.environ.get("EPOCHSCOPE_URL") or DEFAULT_URL
+    return Connection(chosen, token or os.environ.get("EPOCHSCOPE_TOKEN"))
+
+
 class Connection:
     """One kept-alive connection to the service. Follows no redirect and uses no proxy."""
 
     def __init__(self, url: str, token: str | None) -> None:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
+        if not isinstance(url, str):
+            raise TypeError(f"url must be a string such as {DEFAULT_URL}, not {url!r}")
         try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
             port = parts.port
         except ValueError:
-            port = -1
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
+            raise ValueError(f"url must look like http://host:port, not {url!r}") from None
+        if parts.username is not None:
+            raise ValueError("url must not hold a user or a password, which others would see; say a token by token=")
+        if parts.scheme not in ("http", "https") or not parts.hostname or any(map(str.isspace, parts.netloc)):
             raise ValueError(f"url must look like http://host:port, not {url!r}")
+        token = str(token).strip() if token else None  # that of a file ends with its line
+        if token and not (token.isascii() and token.isprintable()):
+            raise ValueError("token must be one line of letters, digits and signs of ASCII")
         self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self._https = parts.scheme == "https"
         self._host = parts.hostname

@@ -68,13 +68,30 @@ def new_stream_id() -> str:
 _process: list[Any] = [0, ""]
 
 
-def default_spool_dir() -> Path:
-    """``$EPOCHSCOPE_SPOOL_DIR``, else ``$XDG_STATE_HOME/epochscope/spool``, else under ``~/.local/state``."""
-    if chosen := os.environ.get("EPOCHSCOPE_SPOOL_DIR"):
-        return Path(chosen).expanduser()
+def spool_root(given: str | os.PathLike[str] | None) -> Path:
+    """The folder ``given``, else ``$EPOCHSCOPE_SPOOL_DIR``, else ``$XDG_STATE_HOME/epochscope/spool``, else under
+    ``~/.local/state``.
+
+    Raises:
+        TypeError, ValueError: there is no such folder, or nothing says where it could be.
+    """
+    chosen = given if given not in (None, "") else os.environ.get("EPOCHSCOPE_SPOOL_DIR") or None
     state = os.environ.get("XDG_STATE_HOME")
-    base = Path(state) if state else Path(os.path.expanduser("~")) / ".local" / "state"
-    return base / "epochscope" / "spool"
+    try:
+        if chosen is not None:
+            return Path(chosen).expanduser().absolute()
+        return (Path(state) if state else Path.home() / ".local" / "state").absolute() / "epochscope" / "spool"
+    except TypeError:
+        raise TypeError(f"spool_dir must be the path of a folder, not {chosen!r}") from None
+    except RuntimeError:  # there is no such home
+        if chosen is not None:
+            raise ValueError(f"spool_dir {str(chosen)!r} is under the home of nobody who is known here") from None
+        raise ValueError(
+            "there is no home folder to keep updates in that can't be sent at once; "
+            "say where they may wait by spool_dir= or $EPOCHSCOPE_SPOOL_DIR"
+        ) from None
+    except OSError as error:  # the folder that we are in was deleted
+        raise ValueError(f"spool_dir {str(chosen)!r} can't be found: {error}") from None
 
 
 def unpack(body: bytes) -> wire.Flush:

@@ -16,7 +16,7 @@ import msgspec
 from epochscope import wire
 from epochscope.progress import Progress
 from epochscope.sender import Connection, Delivery, State
-from epochscope.spool import Spool, default_spool_dir, left_behind, unpack
+from epochscope.spool import Spool, left_behind, spool_root, unpack
 
 _TRIES = 3  # in a row without success, before a stream is left for another time
 
@@ -82,7 +82,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """0 when everything is sent, 1 when something is left, 2 for an argument that can't be used."""
-    root = (arguments.spool_dir or default_spool_dir()).expanduser().absolute()
+    try:
+        root = spool_root(arguments.spool_dir)
+    except ValueError as error:
+        sys.stderr.write(f"epochscope: {error}\n")
+        return 2
     if arguments.spool_dir is not None and not root.is_dir():
         sys.stderr.write(f"epochscope: there is no folder {root}\n")
         return 2

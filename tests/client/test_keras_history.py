@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from epochscope import wire
-from listener import Listener
+from listener import Listener, lines
 from sklearn.metrics import precision_recall_fscore_support
 
 pytestmark = pytest.mark.keras
@@ -233,6 +233,10 @@ def test_a_loss_that_is_not_a_number_is_shown_as_it_is(monitor: Callable[..., An
     assert sum(int(matrix.sum()) for matrix in listener.matrices().values()) == 40
 
 
+HOLDS_ITSELF: dict[str, Any] = {}
+HOLDS_ITSELF["itself"] = HOLDS_ITSELF
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -240,7 +244,20 @@ def test_a_loss_that_is_not_a_number_is_shown_as_it_is(monitor: Callable[..., An
         ({"class_names": ["a", "b"], "num_classes": 3}, "num_classes is 3"),
         ({"tags": "x"}, "tags must be a list"),
         ({"resume": "?"}, "resume: must be"),
+        ({"resume": 5}, "resume must be the id of a run, not 5"),
         ({"url": "nonsense://"}, "url must look like"),
+        ({"url": "http://me:s3cret@host"}, "url must not hold a user or a password"),
+        ({"token": "two\nlines"}, "token must be one line"),
+        ({"spool_dir": 5}, "spool_dir must be the path of a folder, not 5"),
+        ({"spool_dir": "~nobody-by-this-name/spool"}, "under the home of nobody who is known here"),
+        ({"params": "lr=1"}, "params must be a dict"),
+        ({"params": HOLDS_ITSELF}, "params holds itself"),
+        ({"tags": None}, "tags must be a list of strings, not None"),
+        ({"num_classes": "3"}, "num_classes must be a whole number, not '3'"),
+        ({"class_names": {0: "cat", 1: "dog"}}, "a mapping of indices and names"),
+        ({"class_names": {"cat": 0, "dog": 1}}, "a mapping of indices and names"),
+        ({"class_names": {"cat", "dog"}}, "a set has no order"),
+        ({"class_names": [["cat", "dog"]]}, "must be a flat list"),
     ],
 )
 def test_wrong_arguments_are_answered_at_once(
@@ -248,3 +265,29 @@ def test_wrong_arguments_are_answered_at_once(
 ) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         monitor(**arguments)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [(each for each in "wxyz"), np.array(list("wxyz")), [b"w", b"x", b"y", b"z"], dict.fromkeys("wxyz").keys()],
+    ids=type,
+)
+def test_class_names_come_in_anything_that_has_an_order(
+    names: Any, monitor: Callable[..., Any], listener: Listener
+) -> None:
+    classifier().fit(**FIT, callbacks=[monitor(class_names=names)])
+    assert [output.class_names for output in listener.info().outputs] == [("w", "x", "y", "z")]
+
+
+def test_what_keeps_a_run_from_beginning_is_said_in_one_line_and_the_fit_goes_on(
+    monitor: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = monitor()
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise OSError("no more of anything")
+
+    monkeypatch.setattr("epochscope.keras_telling.Run", broken)
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # under pytest our bugs are raised
+    assert len(classifier().fit(**FIT, epochs=2, callbacks=[mine]).history["loss"]) == 2
+    assert lines(capsys.readouterr().err) == ["nothing of this training is recorded: no more of anything"]

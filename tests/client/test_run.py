@@ -187,3 +187,27 @@ def test_a_value_that_is_no_number_is_answered(listener: Listener) -> None:
             run.confusion(1, [0], [0])
         with pytest.raises(ValueError, match="status must be one of"):
             run.finish("done")
+
+
+def test_without_a_home_it_is_said_where_updates_may_wait(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def nobody(*_: Any) -> Any:
+        raise KeyError("no such user")
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    for name in ("HOME", "XDG_STATE_HOME", "EPOCHSCOPE_SPOOL_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"there is no home folder .* say where they may wait by spool_dir="):
+        Run()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_token_that_was_read_from_a_file_may_end_with_its_line(listener: Listener) -> None:
+    Run(url=listener.url, token="s3cret\n").finish()
+    assert listener.posts[0][1]["Authorization"] == "Bearer s3cret"
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://a b", "http://host:port"])
+def test_an_address_that_is_none_is_answered(url: str) -> None:
+    with pytest.raises(ValueError, match="url must look like http://host:port"):
+        Run(url=url)
