@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,24 +29,25 @@ def test_the_service_says_what_it_is_and_how_large_its_store_is(tmp_path: Path) 
     service.stop()
 
 
-@pytest.fixture
-def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service with 7 alerts in two projects, at which nobody looks any more."""
-    monkeypatch.setattr(Alerter, "_round", lambda self: None)
-    service = start_service(tmp_path)
-    for place, project in enumerate(("birds", "fish")):
-        training = Training(service, info={"project": project, "name": f"run {place}"})
-        training.send()
-        for number in range(3 + place):
-            kind = ("stalled", "nan", "lost")[number % 3]
-            details = {"step": 5, "value": "NaN", "by": "batch", "first": 3}
-            one = New(f"cause {number}", kind, split="train", over=number == 1, details=details)
-            record = partial(
-                alerts.record, uid=training.run, new=[one], over={}, webhooks=[], now_ms=100 * (number // 2)
-            )
-            sealer(service)._writer.submit(record).result()
-    yield service
-    service.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Alerter, "_round", lambda self: None)
+        service = start_service(tmp_path_factory.mktemp("found"))
+        for place, project in enumerate(("birds", "fish")):
+            training = Training(service, info={"project": project, "name": f"run {place}"})
+            training.send()
+            for number in range(3 + place):
+                kind = ("stalled", "nan", "lost")[number % 3]
+                details = {"step": 5, "value": "NaN", "by": "batch", "first": 3}
+                one = New(f"cause {number}", kind, split="train", over=number == 1, details=details)
+                record = partial(
+                    alerts.record, uid=training.run, new=[one], over={}, webhooks=[], now_ms=100 * (number // 2)
+                )
+                sealer(service)._writer.submit(record).result()
+        yield service
+        service.stop()
 
 
 def listed(service: Service, **query: Any) -> list[tuple[str, int]]:
