@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 from playwright.sync_api import expect
 from sklearn.metrics import confusion_matrix
+from stage import Training
+from stage import counted as told
 
 if TYPE_CHECKING:
     from browser.conftest import Story, Tab
@@ -116,25 +118,34 @@ def test_a_column_of_the_table_sorts_its_rows(shown: Service, tabs: Tabs, fashio
     expect(tab.page.locator(".cells thead th").nth(7)).to_have_attribute("aria-sort", "descending")
 
 
-def test_very_many_classes_are_a_map_whose_squares_are_followed(shown: Service, tabs: Tabs) -> None:
-    from stage import Training
-    from stage import counted as told
-
+@pytest.fixture(scope="module")
+def six_hundred(shown: Service) -> Any:
+    """The counts of a run of 600 classes, [600, 600]; one is taken for another throughout."""
     rng = np.random.default_rng(2)
     true = rng.integers(0, 600, (40, 300))
     predicted = np.where(rng.random(true.shape) < 0.9, true, (true + rng.integers(0, 9, true.shape)) % 600)
     predicted[true == 300] = 450
     training = Training(shown, "sixhundred01", class_names=tuple(f"art {index}" for index in range(600)))
     training.send(confusion=[told(list(zip(true, predicted, strict=True)))])
+    return np.histogram2d(true.ravel(), predicted.ravel(), bins=[range(601)] * 2)[0]
+
+
+def place(tab: Tab, x: float, y: float) -> tuple[float, float]:
+    """Where a place of the matrix is on the screen."""
+    found: list[float] = tab.drawn(
+        "Confusion",
+        "(() => { const l = gd._fullLayout, b = gd.getBoundingClientRect(); "
+        f"return [b.x + l.xaxis._offset + l.xaxis.d2p({x}), b.y + l.yaxis._offset + l.yaxis.d2p({y})] }})()",
+    )
+    return found[0], found[1]
+
+
+def test_very_many_classes_are_a_map_whose_squares_are_followed(shown: Service, tabs: Tabs, six_hundred: Any) -> None:
     tab = tabs(shown).open("/runs/sixhundred01?normalise=none")
     assert tab.drawn("Confusion", "gd._fullData.map(t => [t.type, t.z.length])") == [["heatmap", 200]]
     squares = np.array(tab.drawn("Confusion", SHOWN))
-    assert squares[100, 150] == np.sum(true == 300)  # three classes to a square
-    x, y = tab.drawn(
-        "Confusion",
-        "(() => { const l = gd._fullLayout, b = gd.getBoundingClientRect(); "
-        "return [b.x + l.xaxis._offset + l.xaxis.d2p(451), b.y + l.yaxis._offset + l.yaxis.d2p(301)] })()",
-    )
+    assert squares[100, 150] == six_hundred[300, 450]  # three classes to a square
+    x, y = place(tab, 451, 301)
     tab.page.mouse.move(x - 3, y)
     tab.page.mouse.move(x, y)
     expect(tab.page.locator(".matrix .hoverlayer")).to_contain_text("true art 300, predicted art 450")
@@ -142,10 +153,37 @@ def test_very_many_classes_are_a_map_whose_squares_are_followed(shown: Service, 
     expect(tab.page.get_by_role("heading", name="art 300 taken for art 450")).to_be_visible()
 
 
-def test_of_more_than_a_thousand_classes_the_list_is_there_and_is_searched(shown: Service, tabs: Tabs) -> None:
-    from stage import Training
-    from stage import counted as told
+def test_the_part_of_a_map_that_is_zoomed_into_is_drawn_cell_by_cell(
+    shown: Service, tabs: Tabs, six_hundred: Any
+) -> None:
+    tab = tabs(shown).open("/runs/sixhundred01?normalise=none")
+    tab.chart("Confusion")
+    drawn = "document.querySelector('.matrix .js-plotly-plot')._fullData.length"
+    begin, end = place(tab, 400, 250), place(tab, 520, 370)
+    tab.page.mouse.move(*begin)
+    tab.page.mouse.down()
+    tab.page.mouse.move((begin[0] + end[0]) / 2, (begin[1] + end[1]) / 2)
+    tab.page.mouse.move(*end)
+    tab.page.mouse.up()
+    tab.until(f"{drawn} > 1", why="no finer part is drawn")
+    fine = "gd._fullData.slice(1, 2).map(t => [t.y0, t.x0, t.dx, t.z.map(row => [...row])])[0]"
+    top, left, width, cells = tab.drawn("Confusion", fine)
+    assert (top, left, width) == (pytest.approx(250, abs=5), pytest.approx(400, abs=5), 1)
+    z = np.array(cells)
+    off = six_hundred - np.diag(six_hundred.diagonal())
+    assert z.tolist() == off[top : top + len(z), left : left + z.shape[1]].tolist()
+    low, high = tab.drawn("Confusion", "gd._fullLayout.xaxis.range")
+    assert (low, high) == (pytest.approx(400, abs=5), pytest.approx(520, abs=5)), "what is seen stays"
+    tab.page.mouse.move(*place(tab, 449, 300))
+    tab.page.mouse.move(*place(tab, 450, 300))
+    expect(tab.page.locator(".matrix .hoverlayer")).to_contain_text("true art 300, predicted art 450")
+    tab.page.mouse.dblclick(*place(tab, 460, 310))
+    tab.until(f"{drawn} === 1", why="the finer part stays")
+    assert tab.drawn("Confusion", "gd._fullLayout.xaxis.range") == [-0.5, 599.5]
+    assert tab.drawn("Confusion", "gd._fullLayout.yaxis.range") == [599.5, -0.5]
 
+
+def test_of_more_than_a_thousand_classes_the_list_is_there_and_is_searched(shown: Service, tabs: Tabs) -> None:
     training = Training(shown, "manykinds001", class_names=tuple(f"item {index:04d}" for index in range(1200)))
     pairs = [(0, 1199, 5), (7, 8, 3), (8, 7, 2), (9, 9, 90)]
     labels = [np.repeat([pair[side] for pair in pairs], [pair[2] for pair in pairs]) for side in (0, 1)]

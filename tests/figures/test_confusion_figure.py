@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from epochscope_server.figures.blocks import Area
 from epochscope_server.figures.confusion import confusion_figure
 from sklearn.metrics import confusion_matrix
 
@@ -216,3 +217,78 @@ def test_an_empty_window_makes_an_empty_figure_with_a_sentence(confusion_of: Any
     figure = validated(confusion_figure(confusion_of(np.zeros((3, 3)), NAMES[:3])))
     assert figure["data"] == []
     assert figure["layout"]["annotations"][0]["text"] == "No predictions in this window."
+
+
+@pytest.fixture
+def thousand() -> Any:
+    """Counts of a thousand classes, confused here and there."""
+    rng = np.random.default_rng(6)
+    counts = np.diag(rng.integers(50, 100, 1000))
+    true, predicted = rng.integers(0, 1000, (2, 20_000))
+    np.add.at(counts, (true, predicted), rng.integers(1, 5, 20_000))
+    return counts
+
+
+@pytest.mark.parametrize("area", [Area(0, 1000, 0, 1000), Area(100, 901, 5, 10)])
+def test_a_part_of_a_map_that_would_be_no_finer_is_not_drawn_over_it(
+    confusion_of: Any, validated: Any, thousand: Any, area: Area
+) -> None:
+    names = tuple(f"c{i}" for i in range(1000))
+    figure, without = (validated(confusion_figure(confusion_of(thousand, names), area=one)) for one in (area, None))
+    assert figure == without
+
+
+def test_a_small_part_of_a_map_is_drawn_cell_by_cell(
+    confusion_of: Any, validated: Any, decoded: Any, thousand: Any
+) -> None:
+    names = tuple(f"<i>{i}" for i in range(1000))
+    order = np.random.default_rng(1).permutation(1000)
+    area = Area(700, 850, 650, 790)
+    figure = validated(confusion_figure(confusion_of(thousand, names), order=order, area=area))
+    whole, part, right = figure["data"]
+    assert decoded(whole["z"]).shape == (200, 200)
+    stood = thousand[np.ix_(order, order)]
+    off = stood - np.diag(stood.diagonal())
+    assert decoded(part["z"]).tolist() == off[700:850, 650:790].tolist()
+    assert (part["x0"], part["dx"], part["y0"], part["dy"]) == (650, 1, 700, 1)
+    assert (part["zmin"], part["zmax"], part["colorscale"]) == (whole["zmin"], whole["zmax"], whole["colorscale"])
+    assert part["showscale"] is False
+    cells = decoded(part["customdata"])
+    assert cells[3, 4] == 703 * 1000 + 654
+    row, column = np.argwhere(off[700:850, 650:790] > 0)[0]
+    i, j = order[700 + row], order[650 + column]
+    told = f"true <b>&lt;i&gt;{i}</b>, predicted <b>&lt;i&gt;{j}</b>: {thousand[i, j]}<br>"
+    assert part["hovertext"][row][column].startswith(told)
+    assert np.diagonal(decoded(right["z"])).tolist() == stood.diagonal()[700:790].tolist()
+    assert (right["x0"], right["y0"]) == (700, 700)
+    assert decoded(right["customdata"])[1, 1] == 701 * 1000 + 701
+    assert figure["layout"]["xaxis"]["range"] == [-0.5, 999.5]
+    assert figure["layout"]["yaxis"]["range"] == [999.5, -0.5]
+    assert min(figure["layout"]["yaxis"]["tickvals"]) == 700
+    assert max(figure["layout"]["xaxis"]["tickvals"]) < 790
+    assert figure["layout"]["meta"]["map"] == {"squares": 200, "side": 5}
+
+
+def test_a_larger_part_of_a_map_has_squares_of_fewer_classes(
+    confusion_of: Any, validated: Any, decoded: Any, thousand: Any
+) -> None:
+    names = tuple(f"c{i}" for i in range(1000))
+    figure = validated(confusion_figure(confusion_of(thousand, names), area=Area(0, 301, 600, 1000)))
+    _, part = figure["data"]
+    z = decoded(part["z"])
+    assert z.shape == (151, 200)
+    off = thousand - np.diag(thousand.diagonal())
+    for row, column in ((0, 0), (75, 12), (149, 199)):
+        assert z[row, column] == off[2 * row : 2 * row + 2, 600 + 2 * column : 602 + 2 * column].max()
+    assert z[150, 3] == off[300:301, 606:608].max()
+    assert (part["x0"], part["dx"], part["y0"]) == (600.5, 2, 0.5)
+
+
+def test_where_every_cell_is_drawn_a_part_changes_nothing(confusion_of: Any, validated: Any) -> None:
+    counts = np.eye(20, dtype=np.int64)
+    names = tuple(f"c{i}" for i in range(20))
+    figure, without = (
+        validated(confusion_figure(confusion_of(counts, names), area=one)) for one in (Area(0, 3, 0, 3), None)
+    )
+    assert figure == without
+    assert "map" not in figure["layout"]["meta"]

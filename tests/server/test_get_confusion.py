@@ -181,3 +181,11 @@ def test_a_table_is_made_only_of_a_matrix_that_a_sheet_can_hold(service: Service
     assert answer.status_code == 422
     assert "cells that are not 0" in answer.json()["error"]["message"]
     assert training.get("/classes", points=1)["support"][1000] == [1]
+
+
+@pytest.mark.parametrize("area", ["", "1", "0,1,2", "0,1,2,x", "5,5,0,3", "0,4,0,3", "2,1,0,3", "-1,2,0,3"])
+def test_a_part_of_a_map_that_is_none_is_refused(service: Service, area: str) -> None:
+    training = Training(service)
+    training.send(confusion=[counted([([0, 1], [0, 1])])])
+    answer = service.ask("/figures/confusion", params={"run": training.run, "area": area})
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, "area")

@@ -236,6 +236,8 @@ export interface Meta {
   different?: number;
   /** Of a matrix, the class at each place. */
   order?: number[];
+  /** Of a matrix of very many classes: how many squares are along a side at most, and how many classes each is for. */
+  map?: { squares: number; side: number };
   unit?: string;
   rows?: number[];
   folded?: number;
@@ -286,6 +288,8 @@ export interface Drawing {
   /** The mouse is over the line of a class (null: over none). */
   onClass?: (index: number | null) => void;
   onHover?: (places: [number, number] | null) => void;
+  /** The reader has zoomed or moved what is seen of the axes, or shows all of them again. */
+  onZoom?: (across: [number, number], upright: [number, number]) => void;
 }
 
 export type LiveState = "live" | "connecting" | "polling" | "down";

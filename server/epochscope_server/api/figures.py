@@ -20,6 +20,7 @@ from epochscope_server.api.rooms import (
     chosen_classes,
 )
 from epochscope_server.errors import InvalidError
+from epochscope_server.figures.blocks import Area
 from epochscope_server.figures.cell import cell_figure
 from epochscope_server.figures.classes import classes_figure
 from epochscope_server.figures.confusion import LARGEST, confused_figure, confusion_figure
@@ -39,6 +40,15 @@ Order = Annotated[
     Query(description="of the classes, by the counts of the whole run, so that it stays while the window moves"),
 ]
 Normalise = Annotated[Literal["none", "true", "predicted"], Query(description="counts, or shares of a row or column")]
+AreaOf = Annotated[
+    str | None,
+    Query(
+        description="of more than 200 classes, the part to be drawn finer, up to cell by cell: places of its first "
+        "row, the row after its last, its first column, the column after its last, with commas between",
+        pattern=r"^\d{1,6}(,\d{1,6}){3}$",
+        examples=["0,150,300,450"],
+    ),
+]
 OneRun = Annotated[str | None, Query(description="a run's id")]
 Runs = Annotated[
     str | None, Query(description="several ids with commas between, drawn over each other", max_length=1200)
@@ -107,6 +117,7 @@ def confusion_route(
     diagonal: Diagonal = "show",
     ink: InkOf = "root",
     order: Order = "index",
+    area: AreaOf = None,
     theme: Theme = "light",
 ) -> Json:
     """The confusion matrix of a window as a heatmap: true on y, predicted on x.
@@ -125,7 +136,13 @@ def confusion_route(
         course = confusion.read(rooms, run, replace(asked, start=None, stop=None, epoch=None))
         places = ordered(course.counts, course.class_names, order)
     figure = confusion_figure(
-        shown, normalise=normalise, diagonal=diagonal == "show", way=ink, order=places, theme=theme
+        shown,
+        normalise=normalise,
+        diagonal=diagonal == "show",
+        way=ink,
+        order=places,
+        area=_area(area, len(shown.class_names)),
+        theme=theme,
     )
     return Json(figure, headers=fresh)
 
@@ -144,6 +161,19 @@ def cell_route(
     cells = [(true, predicted)] if true == predicted else [(true, predicted), (predicted, true)]
     curves = cell.read(rooms, run, cells, asked)
     return Json(cell_figure(curves, theme=theme), headers=fresh)
+
+
+def _area(asked: str | None, classes: int) -> Area | None:
+    """
+    Raises:
+        InvalidError: it is no part of the matrix.
+    """
+    if asked is None:
+        return None
+    ends = [int(end) for end in asked.split(",")]
+    if not (0 <= ends[0] < ends[1] <= classes and 0 <= ends[2] < ends[3] <= classes):
+        raise InvalidError("bad_area", f"The area must lie within places 0 to {classes}, first before last", "area")
+    return Area(*ends)
 
 
 def chosen_runs(run: str | None, runs: str | None, group: list[str] | None = None) -> list[str]:

@@ -37,6 +37,7 @@ def confusion_figure(
     diagonal: bool = True,
     way: str = "root",
     order: ArrayLike | None = None,
+    area: blocks.Area | None = None,
     theme: Theme = "light",
 ) -> Figure:
     """The matrix of ``confusion`` as counts ("none"), shares of the true class ("true") or of the predicted one.
@@ -50,6 +51,7 @@ def confusion_figure(
         diagonal: False leaves the diagonal without ink and text; hovering still tells of it.
         way: how ink grows with the value: "root", "linear" or "log".
         order: the indices of the classes as they shall stand; left out: as they are.
+        area: of a map, the part to be drawn finer over it, up to cell by cell; of fewer classes every cell is there.
     """
     if not confusion.counts.any():
         return empty_figure("No predictions in this window.", theme)
@@ -62,20 +64,29 @@ def confusion_figure(
     largest = float(np.nanmax(off)) if np.isfinite(off).any() else 0.0
     whole = max(float(np.nansum(shown, axis=1).max()), 1.0) if normalise == "none" else 1.0
     colours = ink(inks, way, largest, whole, UNITS[normalise], ",d" if normalise == "none" else ".1~%")
-    if blocks.side(len(names)) > 1:
+    mapped = blocks.side(len(names)) > 1
+    area = area if mapped and area is not None and area.width < blocks.side(len(names)) else None
+    if mapped:
         data = [blocks.block_trace(shown, counts, names)]
     else:
         data = _cells(shown, counts, names, normalise, inks, diagonal=diagonal)
     data[0] |= colours.trace
+    if area is not None:
+        data.append(blocks.block_trace(shown, counts, names, area) | colours.trace | {"showscale": False})
+        data[-1].pop("colorbar", None)
+        if (right := blocks.right_trace(shown, counts, names, area)) is not None and diagonal:
+            data.append(right | _quiet(counts, normalise, inks, diagonal=True))
     return {
         "data": data + colours.beside,
         "layout": layout(
             inks,
             "confusion",
-            **class_axes(names, inks),
+            **class_axes(names, inks, _ends(area, len(names)) if mapped else None),
             margin={"l": 30, "r": 8, "t": 8, "b": 30},
             dragmode="zoom",
-            meta=_meta(confusion) | {"order": places.tolist()},
+            meta=_meta(confusion)
+            | {"order": places.tolist()}
+            | ({"map": {"squares": blocks.SQUARES, "side": blocks.side(len(names))}} if mapped else {}),
         ),
     }
 
@@ -110,12 +121,24 @@ def _cells(
     right = {
         **cell_trace(on, told, inside if diagonal else None, len(names)),
         "name": "right",
+        **_quiet(counts, normalise, inks, diagonal=diagonal),
+    }
+    return [confused, right]
+
+
+def _quiet(counts: Whole, normalise: str, inks: Inks, *, diagonal: bool) -> dict[str, Any]:
+    """The colours of what is right."""
+    return {
         "zmin": 0,
         "zmax": float(counts.diagonal().max() or 1) if normalise == "none" else 1,
         "colorscale": [[place, inks.healthy[place] if diagonal else inks.surface] for place in (0, 1)],
         "showscale": False,
     }
-    return [confused, right]
+
+
+def _ends(area: blocks.Area | None, classes: int) -> tuple[range, range]:
+    """The columns and rows of a map whose names are written: of all of it, or of its finer part."""
+    return (range(classes),) * 2 if area is None else (range(area.left, area.right), range(area.top, area.bottom))
 
 
 def _meta(confusion: Confusion) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,16 +63,23 @@ def cell_trace(
     return trace
 
 
-def class_axes(names: tuple[str, ...], inks: Inks) -> dict[str, Any]:
-    """Both axes of a matrix: places 0 to N-1 named by class, every one up to 40 classes, else about 25 of them."""
-    every = 1 if len(names) <= GAPS else -(-len(names) // 25)
-    places = list(range(0, len(names), every))
-    labels = [text.label(names[place]) for place in places]
-    slanted = sum(len(label) for label in labels) > 44
+def class_axes(
+    names: tuple[str, ...], inks: Inks, named: tuple[Sequence[int], Sequence[int]] | None = None
+) -> dict[str, Any]:
+    """Both axes of a matrix: places 0 to N-1 named by class, every one up to 40 classes, else about 25 of them.
+
+    ``named``: of a map, the columns and rows that have names; its axes reach over all of it whatever is drawn finer.
+    """
+    chosen = [_named(part) for part in named or (range(len(names)),) * 2]
+    slanted = sum(len(text.label(names[place])) for place in chosen[0]) > 44
     size = 11 if len(names) <= NAMED else 9
+    ticks = [
+        {"tickvals": places, "ticktext": [text.label(names[place]) for place in places]} for places in map(list, chosen)
+    ]
+    far = len(names) - 0.5
+    across: dict[str, Any] = {} if named is None else {"range": [-0.5, far]}
+    down: dict[str, Any] = {"autorange": "reversed"} if named is None else {"range": [far, -0.5]}
     common = {
-        "tickvals": places,
-        "ticktext": labels,
         "showgrid": False,
         "mirror": True,
         "ticks": "",
@@ -79,9 +87,14 @@ def class_axes(names: tuple[str, ...], inks: Inks) -> dict[str, Any]:
         "constrain": "domain",
     }
     return {
-        "xaxis": axis(inks, "predicted class", tickangle=-45 if slanted else 0, **common),
-        "yaxis": axis(inks, "true class", autorange="reversed", **common),
+        "xaxis": axis(inks, "predicted class", tickangle=-45 if slanted else 0, **common, **ticks[0], **across),
+        "yaxis": axis(inks, "true class", **common, **ticks[1], **down),
     }
+
+
+def _named(places: Sequence[int]) -> Sequence[int]:
+    """Those of so many places whose names there is room for."""
+    return places[:: 1 if len(places) <= GAPS else -(-len(places) // 25)]
 
 
 def _where(known: NDArray[np.bool_], texts: list[list[str]]) -> list[list[str]]:

@@ -32,6 +32,11 @@ export function listen(box, now) {
     const at = event.clientX - box.getBoundingClientRect().left - axis._offset;
     tell(at >= 0 && at <= axis._length ? axis.p2d(at) : null);
   });
+  box.on("plotly_relayout", (event) => {
+    if (!Object.keys(event).some((part) => part.includes("axis"))) return;
+    const { xaxis, yaxis } = box._fullLayout;
+    now()?.onZoom?.(xaxis.range, yaxis.range);
+  });
   box.addEventListener("pointerleave", () => now()?.onPoint?.(null));
   box.on("plotly_click", ({ points }) => pick(points?.[0], now()));
   brush(box, now);

@@ -53,6 +53,12 @@ export function matrix(loop) {
   let searched = null;
   /** The class at each place of the matrix. @type {number[]} */
   let classAt = [];
+  /** How far a map is from showing every cell. @type {Meta["map"]} */
+  let map;
+  /** The part of a map that is drawn finer, as it is asked for; "": none. */
+  let area = "";
+  /** What the places of the map are those of. */
+  let mapped = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let typing;
   table.addEventListener("toggle", () => void tabulate());
@@ -66,6 +72,7 @@ export function matrix(loop) {
     chart.note.textContent = meta.total ? `${count(meta.total)} predictions, ${count(meta.right ?? 0)} right.${how}` : "";
     chart.element.classList.toggle("unpainted", meta.empty === true && meta.total !== undefined);
     classAt = meta.order ?? [];
+    map = meta.map;
     const names = matrixNames(run, view);
     if (view?.find && names.length) void find();
     else confused.set({ confused: /** @type {Confused[]} */ (meta.largest ?? []), total: meta.total ?? 0, right: meta.right ?? 0, different: meta.different ?? 0, names, find: "" });
@@ -137,6 +144,38 @@ export function matrix(loop) {
     else follow(classAt[Math.floor(cell / classAt.length)] ?? 0, classAt[cell % classAt.length] ?? 0);
   }
 
+  /** What is seen of a map is asked for in squares that are as small as it allows. @param {[number, number]} across @param {[number, number]} upright */
+  function zoomed(across, upright) {
+    if (!map || map.side < 2 || !view || !run) return;
+    const inside = (/** @type {[number, number]} */ ends) => {
+      const [low, high] = [Math.min(...ends), Math.max(...ends)];
+      const first = Math.min(Math.max(0, Math.floor(low + 0.5)), classAt.length - 1);
+      return [first, Math.max(first + 1, Math.min(classAt.length, Math.ceil(high + 0.5)))];
+    };
+    const [top = 0, bottom = 0] = inside(upright);
+    const [left = 0, right = 0] = inside(across);
+    const finer = Math.ceil(Math.max(bottom - top, right - left) / map.squares) < map.side;
+    const next = finer ? [top, bottom, left, right].join() : "";
+    if (next === area) return;
+    area = next;
+    draw(view, run, false);
+  }
+
+  /** @param {View} now @param {Run} of @param {boolean} news */
+  function draw(now, of, news) {
+    const asking = { run: of.id, ...query(), normalise: now.normalise, diagonal: now.diagonal, ink: now.ink, order: now.order, area, theme: loop.theme() };
+    chart.show("confusion", asking, news, () => ({
+      cell: now.cell && /** @type {[number, number]} */ (now.cell.map((index) => (classAt.length ? classAt.indexOf(index) : index))),
+      onCell: chosen,
+      onName: (place) => {
+        const index = labelIndex(of, now) ?? classAt[place];
+        if (index !== undefined) loop.go({ class: index });
+      },
+      onHover: (places) => lit(places && labelIndex(of, now) === null ? places.map((place) => classAt[place] ?? -1) : []),
+      onZoom: zoomed,
+    }));
+  }
+
   return {
     element,
     /** @param {View} now @param {Run} of @param {boolean} news */
@@ -151,16 +190,10 @@ export function matrix(loop) {
       ink.set(now.ink);
       right.checked = now.diagonal === "show";
       looks.hidden = classes > MATRIX_CLASSES;
-      const asking = { run: of.id, ...query(), normalise: now.normalise, diagonal: now.diagonal, ink: now.ink, order: now.order, theme: loop.theme() };
-      chart.show("confusion", asking, news, () => ({
-        cell: now.cell && /** @type {[number, number]} */ (now.cell.map((index) => (classAt.length ? classAt.indexOf(index) : index))),
-        onCell: chosen,
-        onName: (place) => {
-          const index = labelIndex(of, now) ?? classAt[place];
-          if (index !== undefined) loop.go({ class: index });
-        },
-        onHover: (places) => lit(places && labelIndex(of, now) === null ? places.map((place) => classAt[place] ?? -1) : []),
-      }));
+      const places = JSON.stringify([of.id, outputName(of, now), labelName(of, now), now.order]);
+      if (mapped !== places) area = "";
+      mapped = places;
+      draw(now, of, news);
       if (before !== undefined && before !== now.find) chart.again();
     },
     /** @param {string} text */
