@@ -27,12 +27,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from epochscope.fashion_mnist import load
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 from stage import Service, start_service
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 THEMES = ("light", "dark")
-WIDTHS = {"wide": 1440, "phone": 390}
+SIZES = {"wide": (1440, 900), "phone": (390, 844)}
 Samples = tuple[NDArray[Any], NDArray[Any]]
 
 # What is shown: name of the picture -> address; a word in braces is the run of that name.
@@ -46,6 +46,7 @@ VIEWS = {
     "alerts": "/alerts",
     "settings": "/settings",
 }
+README = "/runs/{fashion}?width=100&from=4221&to=5065"  # run.png: the last epoch is brushed
 
 
 def families(kinds: int, per_family: int, samples: int, seed: int) -> Samples:
@@ -109,22 +110,24 @@ def named(kinds: int, per_family: int) -> list[str]:
     return [f"{kind // per_family}{'abcdefghij'[kind % per_family]}" for kind in range(kinds)]
 
 
-def take(browser: Browser, url: str, path: str, theme: Any, width: int) -> tuple[Page, bytes]:
+def take(browser: Browser, address: str, theme: Any, width: int, height: int, whole: bool = True) -> bytes:
     page = browser.new_page(
-        viewport={"width": width, "height": 900 if width > 600 else 844},
+        viewport={"width": width, "height": height},
         color_scheme=theme,
         reduced_motion="reduce",
         locale="en-GB",
         timezone_id="UTC",
     )
-    page.goto(url + path)
+    page.goto(address)
     page.wait_for_timeout(1500)
     for _ in range(8):  # charts draw when they come into sight
         page.mouse.wheel(0, 700)
         page.wait_for_timeout(400)
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(800)
-    return page, page.screenshot(full_page=True)
+    picture = page.screenshot(full_page=whole)
+    page.close()
+    return picture
 
 
 def smaller(picture: bytes) -> bytes:
@@ -153,14 +156,18 @@ def main() -> None:
         try:
             runs = trainings(service)
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+
+            def keep(name: str, path: str, *how: Any) -> None:
+                picture = smaller(take(browser, service.url + path.format(**runs), *how))
+                (arguments.to / name).write_bytes(picture)
+                sys.stdout.write(f"{name} {len(picture) / 1000:.0f} kB\n")
+
             for view in arguments.only:
                 for theme in THEMES:
-                    for word, width in WIDTHS.items():
-                        page, picture = take(browser, service.url, VIEWS[view].format(**runs), theme, width)
-                        page.close()
-                        target = arguments.to / f"{view}-{theme}-{word}.png"
-                        taken = target.write_bytes(smaller(picture))
-                        sys.stdout.write(f"{target} {taken / 1000:.0f} kB\n")
+                    for word, (width, height) in SIZES.items():
+                        keep(f"{view}-{theme}-{word}.png", VIEWS[view], theme, width, height)
+            if "run" in arguments.only:
+                keep("run.png", README, "light", 1280, 1000, False)
             browser.close()
         finally:
             service.stop()
