@@ -131,3 +131,20 @@ def test_where_nothing_is_drawn_there_is_nothing_to_save(shown: Service, tabs: T
     tab = tabs(shown).open("/runs/pets00000001?split=val&from=900&to=901")
     expect(tab.page.locator(".matrix .veil.empty")).to_be_visible()
     expect(tab.page.locator(".matrix .save")).to_be_hidden()
+
+
+def test_both_figures_of_a_comparison_give_the_one_table_of_it(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/compare?runs=fashion00001,fashion00002&split=train")
+    texts = [saved(tab, tab.chart(title), "link", "Table (CSV)")[1] for title in ("Difference", "F1: classes")]
+    assert texts[0] == texts[1]
+    header = texts[0].decode().splitlines()[0].split(",")
+    assert header[:5] == ["split", "class", "metric", "shirt collapses", "other seed"]
+
+
+def test_the_table_of_curves_on_an_axis_of_training_has_the_epochs_that_they_show(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/compare?runs=fashion00001,fashion00002&split=val&x=samples&focus=6")
+    _, text = saved(tab, tab.chart("F1 of"), "link", "Table (CSV)")
+    rows = [row for row in csv.DictReader(io.StringIO(text.decode(), newline="")) if row["class"] == "shirt"]
+    assert [(row["run"], row["epoch"]) for row in rows] == [
+        (run, str(epoch)) for run in ("shirt collapses", "other seed") for epoch in (1, 2, 3, 4)
+    ]

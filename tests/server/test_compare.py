@@ -73,7 +73,7 @@ def test_two_windows_of_one_run_are_compared_as_two_runs_are(service: Service) -
     figure = service.get("/figures/deltas", runs=training.run, split="train", epoch=1, second_epoch=2, metric="recall")
     assert figure["layout"]["meta"]["names"] == ["epoch 1", "epoch 2"]
     table = service.ask(
-        "/tables/deltas", params={"runs": training.run, "split": "train", "epoch": 1, "second_epoch": 2}
+        "/tables/compare", params={"runs": training.run, "split": "train", "epoch": 1, "second_epoch": 2}
     )
     assert table.text.splitlines()[0] == "split,class,metric,epoch 1,epoch 2,difference,low,high,p,q,real"
 

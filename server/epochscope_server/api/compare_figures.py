@@ -61,7 +61,6 @@ def deltas_route(
 
 
 @router.get("/tables/compare", response_class=Csv, tags=["tables"])
-@router.get("/tables/deltas", response_class=Csv, tags=["tables"])
 def compare_table(rooms: InRooms, fresh: FreshFigure, runs: compare.TwoRuns, asked: InPair) -> Csv:
     """Each class's recall, precision and F1 in two runs, or windows, and their difference, second minus first."""
     uids = compare.two(runs, asked)

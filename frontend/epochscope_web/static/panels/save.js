@@ -7,7 +7,10 @@ import { popover } from "./controls.js";
 import { h } from "./element.js";
 
 // What only says how a figure looks; its table has all rows and columns.
-const LOOKS = new Set(["theme", "focus", "metric", "normalise", "diagonal", "ink", "order", "view", "rows", "compact", "columns", "log", "inliers", "x"]);
+const LOOKS = new Set(["theme", "focus", "metric", "normalise", "diagonal", "ink", "order", "view", "rows", "compact", "columns", "log", "inliers", "area"]);
+
+/** The tables behind a figure, where they are not called as it is. @type {Partial<Record<FigureName, string[]>>} */
+const TABLES = { stability: ["stability", "changes"], deltas: ["compare"] };
 
 /**
  * @param {HTMLElement} plot
@@ -51,7 +54,7 @@ export function saving(plot, title, says) {
       menu.element.hidden = false;
       code.hidden = true;
       const plain = Object.fromEntries(Object.entries(query).filter(([key]) => !LOOKS.has(key)));
-      const there = name === "stability" ? /** @type {const} */ (["stability", "changes"]) : [name];
+      const there = TABLES[name] ?? [name];
       tables.replaceChildren(...there.map((table) => h("a", { href: address(`/tables/${table}`, plain), download: true }, there.length > 1 ? `Table of ${table} (CSV)` : "Table (CSV)")));
       const drawn = address(`/figures/${name}`, query);
       figure.href = drawn;
