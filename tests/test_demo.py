@@ -188,7 +188,7 @@ def test_a_taken_port_is_no_obstacle(demo: Any, pictures: Path) -> None:
     ("arguments", "says"),
     [
         (["--data", "/nowhere"], "/nowhere lacks train-images-idx3-ubyte.gz"),
-        (["--epochs", "0"], "must be at least 1, not 0"),
+        (["--epochs", "0"], "must be a whole number of at least 1, not '0'"),
         (["--port", "70000"], "--port must lie between 0 and 65535"),
         (["--data-dir", "/proc/version/store"], "the service ended with status"),
     ],

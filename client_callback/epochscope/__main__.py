@@ -7,6 +7,7 @@ service's, which need not be installed where trainings run.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -54,9 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_sync(commands, wanted)
     try:
         parsed = parser.parse_args(given)
-        return int(parsed.run(parsed))
+        code = int(parsed.run(parsed))
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever reads has seen enough: `epochscope runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python would complain at its end
+        return 1
+    return code
 
 
 def _add_service(commands: Any) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from epochscope import wire
 from epochscope.progress import Progress
-from epochscope.sender import Connection, Delivery, State
+from epochscope.sender import DEFAULT_URL, Connection, Delivery, State
 from epochscope.spool import Spool, left_behind, spool_root, unpack
 
 _TRIES = 3  # in a row without success, before a stream is left for another time
@@ -104,10 +104,9 @@ def synchronise(
     """Sends every flush under ``root`` whose process has ended; returns how many are left.
 
     Raises:
-        ValueError: ``url`` is none.
+        ValueError: ``url`` is none, or ``token``.
     """
-    if url is not None:
-        Connection(url, None)
+    Connection(DEFAULT_URL if url is None else url, token)
     tally = Tally()
     streams = living = 0
     for folder in list(left_behind(root)):

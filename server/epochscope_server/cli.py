@@ -217,9 +217,14 @@ def _service(arguments: argparse.Namespace) -> str:
 
 def _ask(url: str, put: Any = None) -> Any:
     """The service's answer, or None after saying on stderr why there is none; ``put`` is sent to change something."""
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    try:
+        parts = urllib.parse.urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, half of an IPv6 address
+        good = False
+    if not good or any(map(str.isspace, url)):
         print(
-            f"epochscope: {url} is no address of a service; it starts with http:// or https://",
+            f"epochscope: {url} is no address of a service; it looks like http://host:port or https://host",
             file=sys.stderr,
         )
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -62,3 +64,26 @@ def test_sync_to_no_address_is_answered(spool_dir: Path, capsys: Console) -> Non
     assert exit_code("sync", "--url", "mailto:me") == 2
     assert "url must look like" in capsys.readouterr().err
     assert exit_code("sync") == 1
+
+
+@pytest.mark.parametrize("command", ["runs", "open", "keep"])
+@pytest.mark.parametrize("url", ["nonsense://x", "http://a b", "http://[::1", "http://host:port", "http://"])
+def test_an_address_that_is_none_is_answered_by_each_command(command: str, url: str, capsys: Console) -> None:
+    assert exit_code(command, "--url", url) == 1
+    said = capsys.readouterr().err
+    assert "is no address of a service; it looks like http://host:port or https://host" in said
+
+
+def test_a_token_that_can_not_be_sent_is_answered_by_sync(monkeypatch: pytest.MonkeyPatch, capsys: Console) -> None:
+    monkeypatch.setenv("EPOCHSCOPE_TOKEN", "two\nlines")
+    assert exit_code("sync") == 2
+    assert "token must be one line" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = [sys.executable, "-c", "import sys; from epochscope.__main__ import main; sys.exit(main(['sync']))"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert done.stderr == ""
