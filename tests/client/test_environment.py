@@ -15,9 +15,11 @@ from listener import Listener, until
 
 SCRIPT = """
 import sys, time
-from epochscope import Run
+from epochscope import Run, environment
+git = environment.git_state()
 with Run(url=sys.argv[1]) as run:
-    time.sleep(0.5)  # what git says comes from a thread, which a script as short as this might outrun
+    while not git.items() <= run._info.environment.items():  # it comes from a thread, which this might outrun
+        time.sleep(0.02)
 """
 
 

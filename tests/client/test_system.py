@@ -62,11 +62,15 @@ def test_processor_memory_and_speed_are_recorded_by_training_step(
     assert 80 < np.median(listener.series("system/samples_per_second")[1]) <= 800
 
 
-def test_of_a_training_that_stands_still_nothing_is_recorded_twice(listener: Listener) -> None:
+def test_of_a_training_that_stands_still_nothing_is_recorded_twice(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system, "FIRST_S", 0.5)  # the steps come before it, also where the machine is busy
     run = Run(url=listener.url)
     for step in (1, 2, 3):
         run.log(step, loss=0.5)
-    time.sleep(0.5)
+    until(lambda: listener.runs and listener.series("system/memory")[0])
+    time.sleep(0.3)
     run.finish()
     assert listener.series("system/memory")[0] == [3]
 
