@@ -40,21 +40,27 @@ const loop = {
     const next = { ...view, ...change };
     const now = address.write(view);
     const then = address.write(next);
+    const stays = next.page === view.page && next.run === view.run && next.class === view.class;
     view = next;
     clearTimeout(dragged);
     if (how === "drag") {
       before ??= now;
-      history.replaceState(null, "", then);
-      dragged = setTimeout(render, DRAG_MS);
+      dragged = setTimeout(() => {
+        render();
+        history.replaceState(null, "", then);
+      }, DRAG_MS);
       return;
-    } else if (how === "replace") {
+    }
+    // To write the address takes the browser 10 to 20 ms, in which the answer may be on its way; a new page has a new title.
+    if (stays) render();
+    if (how === "replace") {
       history.replaceState(null, "", then);
     } else {
       if (before !== null) history.replaceState(null, "", before);
       if (then !== (before ?? now)) history.pushState(null, "", then);
       before = null;
     }
-    render();
+    if (!stays) render();
   },
   theme: () => (view.theme === "system" ? (dark.matches ? "dark" : "light") : view.theme),
   href: (change) => address.write({ ...address.DEFAULT, theme: view.theme, ...change }),
@@ -150,6 +156,7 @@ document.addEventListener("visibilitychange", () => {
 });
 setInterval(refresh, ROUND_MS);
 addEventListener("popstate", () => {
+  clearTimeout(dragged);
   before = null;
   view = address.read(new URL(location.href));
   render();
@@ -160,6 +167,7 @@ document.addEventListener("click", (event) => {
   if (!(link instanceof HTMLAnchorElement) || link.target || link.origin !== location.origin || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   if (link.pathname.startsWith("/api/") || link.hash) return;
   event.preventDefault();
+  clearTimeout(dragged);
   view = address.read(new URL(link.href));
   history.pushState(null, "", link.href);
   render();

@@ -127,14 +127,16 @@ export function runPage(loop) {
       return;
     }
     document.title = `${run.name} · epochscope`;
-    lines.show(view, [run], news);
     const waiting = !run.outputs.length && goesOn(run.status) && !run.steps.train;
     // Without classes there is nothing for these to show; the head says why.
     const alone = !run.outputs.length && !waiting;
     for (const part of [controls, wide, confusion.element, steady.element]) part.hidden = alone;
-    if (alone || waiting) followed.hide();
     body.classList.toggle("alone", alone);
-    if (alone || waiting) apart.hide();
+    if (alone || waiting) {
+      followed.hide();
+      apart.hide();
+      lines.show(view, [run], news);
+    }
     if (alone) return;
     if (waiting) {
       curves.tell("Waiting for the first batch.");
@@ -142,13 +144,15 @@ export function runPage(loop) {
       steady.tell("Waiting for the first batch.");
       return;
     }
-    followed.show(view, run, news);
-    curves.show(view, run, news);
-    steady.show(view, run, news);
-    apart.show(view, run, news);
+    // What the reader acted on is asked for first: the matrix of a window, then a cell that is followed.
     const key = JSON.stringify([view.split, view.from, view.to, view.epoch, view.output, view.label, view.normalise, loop.theme()]);
     confusion.show(view, run, news && settled !== key);
     settled = isSettled(run, view) ? key : "";
+    followed.show(view, run, news);
+    curves.show(view, run, news);
+    lines.show(view, [run], news);
+    steady.show(view, run, news);
+    apart.show(view, run, news);
   }
 
   /** The class beside the one that has the page, or beside the one in focus. @param {Run} of @param {number} far */
