@@ -158,7 +158,7 @@ class Tab:
         return matrix
 
     def marked(self, title: str, kind: str) -> list[list[float]]:
-        """Where the page's marks of a kind lie over a chart, from their pixels: [left, right, top, bottom] on its axes."""
+        """Where marks of a kind lie over a chart, from their pixels: [left, right, top, bottom] on its axes."""
         found: list[list[float]] = self.drawn(
             title,
             f"[...gd.querySelectorAll('.mark.{kind}')].map(mark => {{ const r = mark.getBoundingClientRect(), "

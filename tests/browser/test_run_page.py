@@ -92,6 +92,33 @@ def test_brushing_the_curves_shows_the_matrix_of_exactly_that_window(
     expect(tab.page.get_by_role("heading", name="Confusion, train steps 1–400")).to_be_visible()
 
 
+def test_a_window_is_marked_in_every_chart_and_only_the_matrix_is_drawn_anew(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/runs/fashion00001")
+    for title in ("Loss", "Confusion", "F1 per class"):
+        tab.chart(title)
+    expect(tab.page.locator("figure.chart[aria-busy]:visible")).to_have_count(0)
+    tab.page.wait_for_timeout(500)  # for charts that come into sight
+    again = "gd.on('plotly_afterplot', () => gd.drawnAgain = true)"
+    tab.page.evaluate(f"document.querySelectorAll('.js-plotly-plot').forEach(gd => {again})")
+    brush(tab, 0.4, 0.5)
+    tab.until("document.querySelector('.square .js-plotly-plot').drawnAgain", why="the matrix stands still")
+    window = [int(query(tab)[name]) - 0.5 for name in ("from", "to")]
+    for title in ("F1 per class", "Loss"):
+        (marked,) = tab.marked(title, "window")
+        assert marked[:2] == pytest.approx(window, abs=0.5), title
+    drawn = "[...document.querySelectorAll('.js-plotly-plot')].filter(gd => gd.drawnAgain)"
+    assert tab.page.evaluate(f"{drawn}.map(gd => gd.closest('figure').className)") == ["chart square"]
+
+
+def test_a_double_click_on_the_curves_is_the_whole_run_again(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/runs/fashion00001?from=101&to=201")
+    area = tab.chart("F1 per class").locator(".nsewdrag").first.bounding_box()
+    assert area is not None
+    tab.page.mouse.dblclick(area["x"] + 20, area["y"] + 20)
+    tab.until("!location.search.includes('to=')", why="the window is still there")
+    expect(tab.page.get_by_role("heading", name="Confusion, train steps 1–400")).to_be_visible()
+
+
 def test_the_window_can_be_typed_for_those_without_a_mouse(shown: Service, tabs: Tabs, fashion: Story) -> None:
     tab = tabs(shown).open("/runs/fashion00001?normalise=true")
     first = tab.page.get_by_label("First step of the window")

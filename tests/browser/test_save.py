@@ -46,6 +46,15 @@ def test_a_picture_says_its_title_run_and_window(shown: Service, tabs: Tabs) -> 
         assert said in words, said
 
 
+def test_a_picture_has_the_marks_of_the_page(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown).open("/runs/fashion00001?from=101&to=201&cell=6,0")
+    for title, marks in (("Loss", 3), ("Confusion", 1)):  # a window and its two ends, a frame
+        _, svg = saved(tab, tab.chart(title), "button", "Picture (SVG)")
+        paths = ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}path")
+        shapes = [path for path in paths if path.get("data-index")]
+        assert len(shapes) == marks, title
+
+
 def test_a_picture_has_twice_the_pixels_of_the_page(shown: Service, tabs: Tabs) -> None:
     tab = tabs(shown).open("/runs/fashion00001")
     chart = tab.chart("F1 per class")

@@ -56,6 +56,15 @@ def test_another_address_may_be_bound_when_it_is_named() -> None:
 
 
 @pytest.mark.slow
+def test_only_pages_of_charts_name_the_drawing_library(service: Service) -> None:
+    named = {
+        path: "/vendor/plotly" in httpx2.get(service.url + path).text
+        for path in ("/", "/alerts", "/runs/a", "/compare")
+    }
+    assert named == {"/": False, "/alerts": False, "/runs/a": True, "/compare": True}
+    assert 'rel="modulepreload" href="/main.js"' in httpx2.get(service.url + "/runs/a").text
+
+
 def test_an_acknowledged_flush_survives_kill_9(tmp_path: Path) -> None:
     process, url = serve_process(tmp_path / "store")
     client = httpx2.Client(base_url=url)
