@@ -43,10 +43,12 @@ def codes(rule: Rule, y: Any, y_pred: Any, weight: Any, whole: str = "int64", wi
             truth = ops.cast(ops.argmax(y, axis=-1), whole)
             truth = truth if rule.sure else _beside(rule, truth, predicted)
         else:
+            if _is_float(y):
+                y = ops.where(y == y, y, -ops.ones_like(y))  # NaN is no class; XLA would make it 0
             truth = _beside(rule, ops.cast(y, whole), predicted)
     if wide:
         # Far off, or no number at all, a label would look like another one; most losses of Keras's own would fail.
-        doubtful = not rule.sure or "float" in keras.backend.standardize_dtype(y.dtype)
+        doubtful = not rule.sure or _is_float(y)
         code = (ops.clip(truth, -1, n) if doubtful else truth) * _WIDE + predicted
     else:
         inside = ops.logical_and(truth >= 0, truth < n)
@@ -57,6 +59,10 @@ def codes(rule: Rule, y: Any, y_pred: Any, weight: Any, whole: str = "int64", wi
     for condition in counted:
         code = ops.where(condition, code, ops.full_like(code, UNCOUNTED))
     return ops.reshape(code, (-1,))
+
+
+def _is_float(y: Any) -> bool:
+    return "float" in keras.backend.standardize_dtype(y.dtype)
 
 
 def _beside(rule: Rule, truth: Any, predicted: Any) -> Any:

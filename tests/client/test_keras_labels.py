@@ -168,14 +168,15 @@ FAR_OFF: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("kind", FAR_OFF)
+@pytest.mark.parametrize("jit", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "xla"])
 def test_a_label_far_off_or_no_number_at_all_is_none_of_the_classes(
-    kind: str, listener: Listener, capsys: Console
+    kind: str, jit: bool, listener: Listener, capsys: Console
 ) -> None:
     truth = RANDOM.integers(0, 9, SAMPLES)
     y = truth.astype(kind)
     for place, value in enumerate(FAR_OFF[kind]):
         y[7 * place], truth[7 * place] = value, -1
-    model = dense(9, loss=any_labels)
+    model = dense(9, loss=any_labels, jit_compile=jit)
     model.fit(X[:SAMPLES], y, **PLAIN, callbacks=[monitor(listener, num_classes=9)])
     assert_counted(listener, truth, said(model, X[:SAMPLES]), 9)
     assert "some labels are none of the classes 0 to 8" in capsys.readouterr().err

@@ -281,3 +281,25 @@ def test_more_steps_than_are_kept_on_the_device_are_read_in_between(
     assert sum(int(matrix.sum()) for matrix in listener.matrices().values()) == 2 * SAMPLES
     assert listener.series("loss")[0] == list(range(1, 51))
     assert max(most) == 3
+
+
+def test_a_label_that_is_no_number_is_none_of_the_classes(
+    listener: Listener, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import keras
+    from epochscope.keras import Monitor
+
+    def loss(y: Any, y_pred: Any) -> Any:
+        index = keras.ops.where(y == y, y, keras.ops.zeros_like(y))
+        return keras.losses.sparse_categorical_crossentropy(keras.ops.cast(index, "int32"), y_pred)
+
+    y = Y.astype("float32")
+    y[[2, 20, 21]] = np.nan
+    model = sequential(loss=loss, metrics=None)
+    fit(model, y, Monitor(url=listener.url), epochs=1)
+    predicted, matrices = said(model, X), listener.matrices()
+    for number, part in enumerate(TRAIN_BATCHES, 1):
+        good = np.isfinite(y[part])
+        expected = confusion_matrix(Y[part][good], predicted[part][good], labels=range(CLASSES))
+        np.testing.assert_array_equal(matrices[number], expected)
+    assert "some labels are none of the classes 0 to 2" in capsys.readouterr().err
