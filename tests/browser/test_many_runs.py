@@ -73,6 +73,23 @@ def test_the_list_is_sorted_by_the_worst_class_and_by_the_certified_drop(shown: 
     expect(tab.page.locator("table.runs caption")).to_have_text("Runs, sorted by drop, descending")
 
 
+@pytest.mark.parametrize(("width", "columns"), [(390, 4), (800, None)])
+def test_what_the_list_is_sorted_by_is_seen_on_a_narrow_page(
+    shown: Service, tabs: Tabs, width: int, columns: int | None
+) -> None:
+    tab = tabs(shown, width=width).open("/?sort=-drop")
+    expect(tab.page.get_by_role("row", name="shirt collapses")).to_contain_text("shirt▼")
+    for head, sort in (("certified drop", "-drop"), ("worst class", "worst"), ("accuracy", "-summary.accuracy")):
+        tab.open(f"/?sort={sort}")
+        expect(tab.page.locator("thead th[aria-sort]", has_text=head)).to_be_visible()
+        if columns is not None:
+            expect(tab.page.locator("thead th:visible")).to_have_count(columns)
+        wide = tab.page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, "the page itself does not scroll sideways"
+    tab.open("/")
+    expect(tab.page.locator("thead th", has_text="step").first).to_be_visible()
+
+
 def test_a_group_is_sorted_by_its_worst_classes(shown: Service, tabs: Tabs) -> None:
     tab = tabs(shown).open("/?group=optimizer&sort=worst")
     expect(tab.page.locator("tr.group").first).to_contain_text("adam")

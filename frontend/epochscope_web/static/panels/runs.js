@@ -142,7 +142,8 @@ export function runsPage(loop) {
     const runs = known.filter(({ id }) => !isLeaving(id));
     scroll.classList.remove("skeleton");
     more.hidden = !further;
-    const shown = columns(view, runs);
+    // By what the list is sorted is seen, however narrow the page is.
+    const shown = columns(view, runs).map((one) => (one.sort && one.sort === view.sort.replace(/^-/, "") ? { ...one, kind: `${one.kind} sorted` } : one));
     head(shown, runs);
     const nothing = runs.length === 0;
     scroll.hidden = nothing;
