@@ -119,6 +119,37 @@ def test_a_double_click_on_the_curves_is_the_whole_run_again(shown: Service, tab
     expect(tab.page.get_by_role("heading", name="Confusion, train steps 1–400")).to_be_visible()
 
 
+def test_a_finger_across_the_curves_is_a_brush_and_one_along_the_page_is_none(shown: Service, tabs: Tabs) -> None:
+    tab = tabs(shown, width=420).open("/runs/fashion00001")
+    finger = tab.page.context.new_cdp_session(tab.page)
+    finger.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    area = tab.chart("F1 per class").locator(".nsewdrag").first.bounding_box()
+    assert area is not None
+
+    def drag(area: Any, across: float, down: float) -> None:
+        x, y = area["x"] + 0.2 * area["width"], area["y"] + area["height"] / 2
+        for part in range(12):
+            point = {"x": x + across * part / 11, "y": y + down * part / 11}
+            finger.send(
+                "Input.dispatchTouchEvent", {"type": "touchMove" if part else "touchStart", "touchPoints": [point]}
+            )
+            tab.page.wait_for_timeout(20)
+        finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        tab.page.wait_for_timeout(200)
+
+    drag(area, 3, -120)
+    assert query(tab) == {}
+    assert tab.page.evaluate("scrollY") > 0
+    tab.page.evaluate("scrollTo(0, 0)")
+    tab.chart("F1 per class")
+    area = tab.chart("F1 per class").locator(".nsewdrag").first.bounding_box()
+    assert area is not None
+    drag(area, 0.5 * area["width"], 2)
+    low, high = tab.drawn("F1 per class", "gd._fullLayout.xaxis.range")
+    assert int(query(tab)["from"]) == pytest.approx(low + 0.2 * (high - low), abs=25)
+    assert int(query(tab)["to"]) == pytest.approx(low + 0.7 * (high - low), abs=26)
+
+
 def test_the_window_can_be_typed_for_those_without_a_mouse(shown: Service, tabs: Tabs, fashion: Story) -> None:
     tab = tabs(shown).open("/runs/fashion00001?normalise=true")
     first = tab.page.get_by_label("First step of the window")

@@ -79,7 +79,7 @@ function brush(box, now) {
       return { low: low ?? 0, long: (high ?? 0) - (low ?? 0), values: /** @type {[number, number]} */ (values) };
     };
     const move = (/** @type {PointerEvent} */ event) => {
-      if (event.pointerId !== down.pointerId || (!dragged && !moved(down, event))) return;
+      if (event.pointerId !== down.pointerId || (!dragged && (!moved(down, event) || scrolls(down, event)))) return;
       if (!dragged) box.setPointerCapture(down.pointerId);
       dragged = true;
       const along = stretch(xaxis, down.clientX - left, event.clientX - left);
@@ -110,6 +110,9 @@ function brush(box, now) {
 
 /** @param {MouseEvent} from @param {MouseEvent} to */
 const moved = (from, to) => Math.hypot(to.clientX - from.clientX, to.clientY - from.clientY) >= STILL;
+
+/** Whether a finger rather moves the page. @param {PointerEvent} from @param {PointerEvent} to */
+const scrolls = (from, to) => from.pointerType === "touch" && Math.abs(to.clientY - from.clientY) > Math.abs(to.clientX - from.clientX);
 
 /** The place on an axis beside which the pointer is, where the names of classes stand. @param {Plot} box @param {PointerEvent} event */
 function named(box, event) {
