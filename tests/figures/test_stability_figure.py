@@ -90,8 +90,9 @@ def test_the_solid_bar_is_the_certified_drop_and_the_hollow_one_the_likely(
         ("seen, may be sampling noise", found.drops.likely[rows]),
     ):
         length = decoded(trace(figure, name)["x"])
-        assert np.nan_to_num(length) == pytest.approx(np.maximum(100 * expected, 0), abs=1e-4)
-        assert np.isnan(length).tolist() == (expected <= 0).tolist()
+        there = 100 * expected >= 0.05  # of a point: less would be an outline around nothing
+        assert length[there] == pytest.approx(100 * expected[there], abs=1e-4)
+        assert np.isnan(length).tolist() == (~there).tolist()
     assert trace(figure, "points")["text"] == [f" {100 * found.drops.drop[index]:.0f}" for index in (2, 5)]
 
 

@@ -107,7 +107,8 @@ def stability_figure(
             ),
             barmode="overlay",
             bargap=0.35,
-            margin={"l": 30, "r": 12, "t": 6, "b": 40},
+            margin={"l": 30, "r": 12, "t": 42, "b": 40},
+            annotations=[_scale_title(inks)],
             showlegend=True,
             legend=_legend(inks, right, compact),
             **brushed(inks),
@@ -222,7 +223,7 @@ def _ink(down: Drawdown, shown: list[int], names: list[str], edge: columns.Colum
         "customdata": columns.numbers(customdata),
         "hovertemplate": _HOVER_CELL,
         "colorbar": {
-            "title": {"text": "points below its best", "side": "top", "font": {"size": 11, "color": inks.muted}},
+            "title": {"text": "", "side": "right"},
             "orientation": "h",
             "thickness": 6,
             "lenmode": "pixels",
@@ -241,6 +242,22 @@ def _ink(down: Drawdown, shown: list[int], names: list[str], edge: columns.Colum
     }
 
 
+def _scale_title(inks: Inks) -> dict[str, Any]:
+    """What the ink means, above its scale. A title of the scale, above it, would move those of the axes in Plotly."""
+    return {
+        "text": "points below its best",
+        "xref": "paper",
+        "x": 0,
+        "xanchor": "left",
+        "yref": "paper",
+        "y": 1,
+        "yanchor": "bottom",
+        "yshift": 24,
+        "showarrow": False,
+        "font": {"size": 11, "color": inks.muted},
+    }
+
+
 def _legend(inks: Inks, left: float, compact: bool) -> dict[str, Any]:
     """What the two parts of a bar are: above the bars from ``left`` on, or below all in narrow places."""
     place = {"yref": "container", "y": 0} if compact else {"orientation": "v", "x": left}
@@ -249,7 +266,7 @@ def _legend(inks: Inks, left: float, compact: bool) -> dict[str, Any]:
 
 def _bars(found: Stability, shown: list[int], names: list[str], inks: Inks) -> list[dict[str, Any]]:
     sure, likely = 100 * found.drops.drop[shown], 100 * np.maximum(found.drops.likely[shown], 0)
-    lengths = [np.where(length > 0, length, np.nan) for length in (likely, sure)]  # of nothing no outline either
+    lengths = [np.where(length >= 0.05, length, np.nan) for length in (likely, sure)]  # of nothing no outline either
     common: dict[str, Any] = {
         "type": "bar",
         "orientation": "h",
