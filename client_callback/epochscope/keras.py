@@ -23,7 +23,7 @@ from epochscope.keras_guard import guarded
 from epochscope.keras_outputs import known_task
 from epochscope.keras_rules import Task
 from epochscope.keras_weights import ClassWeights
-from epochscope.sender import connected
+from epochscope.sender import Connection, chosen
 from epochscope.spool import spool_root
 
 __all__ = ["ClassWeights", "ConfusionMatrix", "Monitor"]
@@ -87,7 +87,7 @@ class Monitor(Following):
     ) -> None:
         if resume is not None:
             arguments.known_run("resume", resume)
-        connected(url, token)  # a bad address is told here
+        Connection(*chosen(url, token))  # a bad address is told here
         spool_root(spool_dir)
         names = dict(arguments.class_outputs(class_names, None))
         arguments.class_outputs(names or None, num_classes)

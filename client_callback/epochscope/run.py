@@ -45,7 +45,7 @@ from epochscope.console import News, say
 from epochscope.environment import bounded, environment_of, git_state
 from epochscope.flusher import END_WAIT_S, Flusher
 from epochscope.recording import Recording
-from epochscope.sender import DEFAULT_URL, Connection, Delivery
+from epochscope.sender import Connection, Delivery, chosen
 from epochscope.spool import Meta, Spool, new_id, new_stream_id, spool_root
 from epochscope.system import Pace, Watch
 
@@ -129,8 +129,7 @@ class Run:
             self._classes[output] = tuple(names)
         self.pace = Pace()
         self._telling = threading.Lock()  # around what is said of the run: git's answer comes from another thread
-        self._url = url or os.environ.get("EPOCHSCOPE_URL") or DEFAULT_URL
-        self._token = token or os.environ.get("EPOCHSCOPE_TOKEN")
+        self._url, self._token = chosen(url, token)
         self._root = spool_root(spool_dir)
         self._open()
 

@@ -40,14 +40,10 @@ class State(Enum):
     GONE = "gone"  # the run was deleted there
 
 
-def connected(url: str | None, token: str | None) -> Connection:
-    """A connection, not yet made, to ``url``, else to ``$EPOCHSCOPE_URL``, else to the service on this machine.
-
-    Raises:
-        ValueError, TypeError: the address or the token can't be used.
-    """
-    chosen = url or os.environ.get("EPOCHSCOPE_URL") or DEFAULT_URL
-    return Connection(chosen, token or os.environ.get("EPOCHSCOPE_TOKEN"))
+def chosen(url: str | None, token: str | None) -> tuple[str, str | None]:
+    """Address and token of the service: as given, else ``$EPOCHSCOPE_URL`` and ``$EPOCHSCOPE_TOKEN``, else the service
+    on this machine and none."""
+    return url or os.environ.get("EPOCHSCOPE_URL") or DEFAULT_URL, token or os.environ.get("EPOCHSCOPE_TOKEN")
 
 
 class Connection:

@@ -14,8 +14,9 @@ import numpy as np
 from epochscope_server.analysis.drawdown import Drawdown
 from epochscope_server.analysis.stability import Stability
 from epochscope_server.figures import change_marks, columns, text
-from epochscope_server.figures.frame import Figure, axis, brushed, empty_figure, layout, legend_above
-from epochscope_server.figures.palette import INKS, Colorscale, Inks, Theme, faint
+from epochscope_server.figures.drop_bars import bars_legend, drop_bars, now_points
+from epochscope_server.figures.frame import Figure, axis, brushed, empty_figure, layout
+from epochscope_server.figures.palette import INKS, Colorscale, Inks, Theme
 
 ROWS = 25  # classes shown where none are asked for; the quieter ones are folded
 DEEPEST = 0.3  # of recall lost: the darkest ink, whatever the run
@@ -27,11 +28,6 @@ _HOVER_CELL = (
     "<br>%{customdata[3]:,.0f} true members, steps %{customdata[4]:,.0f} to %{customdata[5]:,.0f}"
     "<br>it had been surely at %{customdata[6]:.3f}<extra></extra>"
 )
-_HOVER_BAR = (
-    "<b>%{text}</b> fell by %{customdata[0]:.1f} points for certain"
-    "<br>%{customdata[1]:.1f} points were seen, which may be sampling noise<extra></extra>"
-)
-_HOVER_NOW = "<b>%{text}</b> now %{x:.3f}  (95 %: %{customdata[0]:.3f} to %{customdata[1]:.3f})<extra></extra>"
 
 
 def stability_figure(
@@ -64,9 +60,9 @@ def stability_figure(
     by = "step" if blocks.epoch is None else "pass"
     edge = _edges(down)
     across = _range(down)
-    data = [_ink(down, shown, names, edge, inks), *_bars(found, shown, names, inks)]
+    data = [_ink(down, shown, names, edge, inks), *drop_bars(found, shown, names, inks)]
     if not compact:
-        data.append(_now(down, shown, names, inks))
+        data.append(now_points(down, shown, names, inks))
     told = change_marks.listed(found)
     data += _marks(told, shown, found, down, inks)
     left, right = (0.72, 0.79) if compact else (0.68, 0.72)
@@ -110,7 +106,7 @@ def stability_figure(
             margin={"l": 30, "r": 12, "t": 42, "b": 40},
             annotations=[_scale_title(inks)],
             showlegend=True,
-            legend=_legend(inks, right, compact),
+            legend=bars_legend(inks, right, compact),
             **brushed(inks),
             meta={
                 "x": "step" if by == "step" else "epoch",
@@ -255,81 +251,6 @@ def _scale_title(inks: Inks) -> dict[str, Any]:
         "yshift": 24,
         "showarrow": False,
         "font": {"size": 11, "color": inks.muted},
-    }
-
-
-def _legend(inks: Inks, left: float, compact: bool) -> dict[str, Any]:
-    """What the two parts of a bar are: above the bars from ``left`` on, or below all in narrow places."""
-    place = {"yref": "container", "y": 0} if compact else {"orientation": "v", "x": left}
-    return legend_above(inks, **place, traceorder="reversed", itemclick=False, itemdoubleclick=False)
-
-
-def _bars(found: Stability, shown: list[int], names: list[str], inks: Inks) -> list[dict[str, Any]]:
-    sure, likely = 100 * found.drops.drop[shown], 100 * np.maximum(found.drops.likely[shown], 0)
-    lengths = [np.where(length >= 0.05, length, np.nan) for length in (likely, sure)]  # of nothing no outline either
-    common: dict[str, Any] = {
-        "type": "bar",
-        "orientation": "h",
-        "xaxis": "x2",
-        "y": columns.exact(np.arange(len(shown))),
-        "text": names,
-        "textposition": "none",
-        "customdata": columns.numbers(np.column_stack([sure, likely])),
-        "hovertemplate": _HOVER_BAR,
-    }
-    looks = (
-        ("seen, may be sampling noise", lengths[0], faint(inks.muted, 0.14), {"width": 1, "color": inks.muted}),
-        ("certified", lengths[1], inks.error[5], {"width": 0}),
-    )
-    bars = [
-        {**common, "name": name, "x": columns.numbers(length), "marker": {"color": colour, "line": line}}
-        for name, length, colour, line in looks
-    ]
-    numbered = [place for place, value in enumerate(sure) if value >= 0.5]
-    words = {
-        "type": "scatter",
-        "mode": "text",
-        "name": "points",
-        "xaxis": "x2",
-        "x": columns.numbers(np.maximum(sure, likely)[numbered]),
-        "y": columns.exact(np.array(numbered, np.int64)),
-        "text": [f" {value:.0f}" for value in sure[numbered]],
-        "textposition": "middle right",
-        "textfont": {"size": 11, "color": inks.ink},
-        "hoverinfo": "skip",
-        "showlegend": False,
-        "cliponaxis": False,
-    }
-    return [*bars, words] if numbered else bars
-
-
-def _now(down: Drawdown, shown: list[int], names: list[str], inks: Inks) -> dict[str, Any]:
-    """The last known recall of each class, with its interval."""
-    recall = down.blocks.recall
-    known = np.isfinite(recall.value[shown])
-    last = known.shape[1] - 1 - known[:, ::-1].argmax(axis=1)
-    value, low, high = (getattr(recall, end)[shown, last] for end in ("value", "low", "high"))
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "now",
-        "xaxis": "x3",
-        "x": columns.numbers(value),
-        "y": columns.exact(np.arange(len(shown))),
-        "text": names,
-        "customdata": columns.numbers(np.column_stack([low, high])),
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": columns.numbers(high - value),
-            "arrayminus": columns.numbers(value - low),
-            "color": inks.axis,
-            "thickness": 1,
-            "width": 0,
-        },
-        "marker": {"size": 6, "color": inks.line(1)},
-        "hovertemplate": _HOVER_NOW,
-        "showlegend": False,
     }
 
 
