@@ -24,6 +24,18 @@ pytestmark = [
 Console = pytest.CaptureFixture[str]
 
 
+def noise() -> Any:
+    """A layer that draws from TensorFlow's own stream, which depends on all that is drawn in a step before."""
+    import keras
+    import tensorflow as tf
+
+    class Noise(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            return inputs + 0.1 * tf.random.normal(tf.shape(inputs)) if training else inputs
+
+    return Noise()
+
+
 def learner() -> Any:
     """With a state and a randomness of its own: whatever we drew or updated once too often would show."""
     import keras
@@ -31,8 +43,26 @@ def learner() -> Any:
     keras.utils.set_random_seed(5)
     layers = keras.layers
     body = [layers.Dense(16, activation="relu"), layers.BatchNormalization(), layers.Dropout(0.3)]
+    if BACKEND == "tensorflow":
+        body.append(noise())
     model = keras.Sequential([keras.Input((FEATURES,)), *body, layers.Dense(CLASSES, activation="softmax")])
     return compiled(model, optimizer=keras.optimizers.Adam(0.05), jit_compile=False)
+
+
+def drawn() -> list[float]:
+    """What comes next at random, where a training draws from: had we drawn a number, it would be another."""
+    import keras
+
+    numbers = [float(np.random.random()), float(keras.random.uniform(()))]
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        numbers.append(float(tf.random.uniform(())))
+    if BACKEND == "torch":
+        import torch
+
+        numbers.append(float(torch.rand(())))
+    return numbers
 
 
 def trained(*callbacks: Any) -> tuple[Any, list[Any]]:
@@ -40,8 +70,10 @@ def trained(*callbacks: Any) -> tuple[Any, list[Any]]:
 
     model = learner()
     keras.utils.set_random_seed(7)
+    first = drawn()
     history = fit(model, Y, *callbacks, shuffle=True, epochs=3)
     history["then"] = model.evaluate(X, Y, verbose=0)
+    history["drawn"] = [first, drawn()]
     state = [*model.get_weights(), *(keras.ops.convert_to_numpy(each) for each in model.optimizer.variables)]
     return history, state
 
