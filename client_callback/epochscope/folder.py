@@ -51,16 +51,8 @@ class Folder:
             OSError: it can't be made.
         """
         made = cls(path)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.mkdir(mode=0o700, exist_ok=True)
         try:
-            lock = files.locked(path / "lock", create=True)
-            if lock is None:
-                raise OSError(errno.EBUSY, "another process writes there")
-            made._lock = lock
-            made._ack = ack.AckFile(path / "ack")
-            for _ in range(2):
-                made._ack.write(0)
+            made._make()
         except OSError:
             made.close(remove=True)
             raise
@@ -73,7 +65,7 @@ class Folder:
         Raises:
             OSError: it can't be read.
         """
-        lock = files.locked(path / "lock", create=(path / "meta.json").exists())
+        lock = files.locked(path / "lock", create=(path / "meta.json").exists() or any(path.glob("*.seg")))
         if lock is None:
             return None
         found = cls(path)
@@ -125,7 +117,27 @@ class Folder:
             self.damaged += 1
             self.acknowledge(seq)
 
+    @property
+    def removed(self) -> bool:
+        """Whether somebody has removed the folder, or the file that is appended to: what is written would be gone."""
+        if self._ack is None:  # and it could not be made again yet
+            return True
+        return not (self._last.segment.path if self._last is not None else self.path).exists()
+
     # -- writing
+
+    def make_again(self) -> None:
+        """After it was removed. What lay in it is found to be gone, and counted, when its turn comes.
+
+        Raises:
+            OSError: it can't be made.
+        """
+        self._end_segment()
+        self.let_go()
+        for one in self._segments:
+            if not one.path.exists():
+                one.size, one.thinnable = 0, False
+        self._make()
 
     def append(self, seq: int, body: bytes) -> None:
         """Writes one update, whole or not at all.
@@ -240,6 +252,17 @@ class Folder:
         self._last, self._ack, self._lock = None, None, -1
 
     # -- files
+
+    def _make(self) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        lock = files.locked(self.path / "lock", create=True)
+        if lock is None:
+            raise OSError(errno.EBUSY, "another process writes there")
+        self._lock = lock
+        self._ack = ack.AckFile(self.path / "ack")
+        for _ in range(2):
+            self._ack.write(self.acked)
 
     def _begin_segment(self) -> Appended:
         self._end_segment()

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import os
 import random
+import socket
 import time
 from collections.abc import Callable
 from enum import Enum
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from epochscope import wire
@@ -23,8 +26,10 @@ from epochscope.thinning import bare
 DEFAULT_URL = "http://127.0.0.1:7010"
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 10.0
+SLOWEST = 10_000  # bytes a second; over a line this slow a large flush gets through all the same
 _MAX_REPLY = 64 * 1024
 _SLOW_RETRY_S = 60.0
+_PUT_OFF_S = 10.0  # a service may say "later" for so long before it is worth a line
 _MAX_RETRY_AFTER_S = 300.0
 _NEVER = (400, 413, 415, 422)  # this flush, as it is, will never be taken
 
@@ -46,6 +51,37 @@ def chosen(url: str | None, token: str | None) -> tuple[str, str | None]:
     return url or os.environ.get("EPOCHSCOPE_URL") or DEFAULT_URL, token or os.environ.get("EPOCHSCOPE_TOKEN")
 
 
+class _Timely(io.RawIOBase):
+    """What a socket receives within its time-out, in all: the time-out alone would begin anew with each byte."""
+
+    def __init__(self, raw: io.RawIOBase, source: socket.socket) -> None:
+        self._raw = raw
+        self._source = source
+        self._until = time.monotonic() + (source.gettimeout() or READ_TIMEOUT_S)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer does not come to its end")
+        self._source.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer that is whole in time, or none."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:
+        super().__init__(sock, *arguments, **named)
+        self.fp = io.BufferedReader(_Timely(self.fp.detach(), sock))
+
+
 class Connection:
     """One kept-alive connection to the service. Follows no redirect and uses no proxy."""
 
@@ -55,11 +91,12 @@ class Connection:
         try:
             parts = urlsplit(url if "://" in url else f"http://{url}")
             port = parts.port
+            (parts.hostname or "").encode("idna")  # a name that could never be looked up
         except ValueError:
             raise ValueError(f"url must look like http://host:port, not {url!r}") from None
         if parts.username is not None:
             raise ValueError("url must not hold a user or a password, which others would see; say a token by token=")
-        if parts.scheme not in ("http", "https") or not parts.hostname or any(map(str.isspace, parts.netloc)):
+        if parts.scheme not in ("http", "https") or not parts.hostname or not _is_plain(parts.netloc):
             raise ValueError(f"url must look like http://host:port, not {url!r}")
         token = str(token).strip() if token else None  # that of a file ends with its line
         if token and not (token.isascii() and token.isprintable()):
@@ -68,7 +105,7 @@ class Connection:
         self._https = parts.scheme == "https"
         self._host = parts.hostname
         self._port = port
-        self._path = parts.path.rstrip("/")
+        self._path = quote(parts.path.rstrip("/"), safe="/%:@!$&'()*+,;=~")
         self._token = token
         self._connection: http.client.HTTPConnection | None = None
 
@@ -109,9 +146,12 @@ class Connection:
         if connection is None:
             kind = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
             connection = kind(self._host, self._port, timeout=CONNECT_TIMEOUT_S)
+            connection.response_class = _Response
             connection.connect()
-            connection.sock.settimeout(READ_TIMEOUT_S)
             self._connection = connection
+        elif connection.sock is None:  # the service closed it after the last answer, and said so
+            connection.connect()
+        connection.sock.settimeout(READ_TIMEOUT_S + len(body) / SLOWEST)
         headers = {"Content-Type": wire.CONTENT_TYPE, "Accept": "application/json"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -126,6 +166,10 @@ class Connection:
             self.close()
         name, watched = wire.WATCHED
         return Reply.of(response.status, text, response.getheader("Retry-After"), response.getheader(name) == watched)
+
+
+def _is_plain(netloc: str) -> bool:
+    return netloc.isprintable() and " " not in netloc
 
 
 class Delivery:
@@ -145,6 +189,8 @@ class Delivery:
         )
         self._failures = 0
         self._last_refusal = ""
+        self._told = False  # the last word at the console is that updates do not get through
+        self._put_off_since: float | None = None  # time.monotonic()
 
     def send_oldest(self) -> bool:
         """One attempt. True if the service has taken the flush; else ``try_again_at`` says when to go on."""
@@ -187,6 +233,7 @@ class Delivery:
         elif reply.status in (401, 403, 404, 405, 426):
             self._refused(reply)
         elif reply.status in (429, 503) and reply.retry_after_s is not None:
+            self._put_off(reply)
             wait = min(reply.retry_after_s, _MAX_RETRY_AFTER_S) * random.uniform(1.0, 1.2)
             self._back_off(State.TROUBLED)  # a service that always says "at once" is not asked in a loop
             self.try_again_at = max(self.try_again_at, time.monotonic() + wait)
@@ -200,10 +247,12 @@ class Delivery:
         self._failures = 0
         self.try_again_at = 0.0
         self.hopeless = False
-        if self.state in (State.AWAY, State.REFUSED):
+        if self._told:
             waiting = f", {len(self.spool) + 1:,} saved updates are sent now" if len(self.spool) else ""
             self._say(f"connected to {self.connection.url}{waiting}")
         self.state = State.CONNECTED
+        self._told = False
+        self._put_off_since = None
 
     def _out_of_step(self, seq: int, reply: Reply) -> None:
         """The service knows this stream otherwise (409): what is left goes on as a new stream."""
@@ -250,17 +299,28 @@ class Delivery:
         self.hopeless = not isinstance(error, ConnectionResetError | BrokenPipeError | http.client.HTTPException)
         if self.state is not State.AWAY:
             self._say(f"no service at {self.connection.url}; {self._meanwhile}")
+            self._told = True
         self._back_off(State.AWAY)
 
     def _troubled(self, what: str) -> None:
-        if self.state not in (State.TROUBLED, State.AWAY):
+        if self.state not in (State.TROUBLED, State.AWAY) or not self._told:
             self._say(f"{what}; {self._meanwhile}")
+            self._told = True
         self._back_off(State.TROUBLED if self.state is not State.AWAY else State.AWAY)
+
+    def _put_off(self, reply: Reply) -> None:
+        """The service is busy, which is worth no line unless it stays so: its disk may be full."""
+        now = time.monotonic()
+        self._put_off_since = now if self._put_off_since is None else self._put_off_since
+        if not self._told and now - self._put_off_since >= _PUT_OFF_S:
+            self._say(f"{self.connection.url} takes no updates at present: {reply.message}; {self._meanwhile}")
+            self._told = True
 
     def _refused(self, reply: Reply) -> None:
         if self.state is not State.REFUSED or self._last_refusal != reply.message:
             hint = "; set $EPOCHSCOPE_TOKEN or token=" if reply.status in (401, 403) else ""
             self._say(f"{self.connection.url} refuses the updates: {reply.message}{hint}; {self._meanwhile}")
+            self._told = True
         self._last_refusal = reply.message
         self.hopeless = True
         self.state = State.REFUSED

@@ -145,7 +145,8 @@ class Spool:
     def of_ended_process(cls, folder: Path) -> Spool | None:
         """The spool an ended process has left in ``folder``; None while its process lives, or if it is none.
 
-        Where ``meta.json`` is damaged the names of the folders say whose it is, and nobody where to: no ``url``.
+        Where ``meta.json`` is damaged or gone the names of the folders say whose it is, and nobody where to send it:
+        then there is no ``url``.
 
         Raises:
             OSError: the folder can't be read.
@@ -155,7 +156,7 @@ class Spool:
             return None
         try:
             meta = msgspec.json.decode((folder / "meta.json").read_bytes(), type=Meta)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, FileNotFoundError):
             meta = Meta("", folder.parent.name, folder.name)
         except OSError:
             found.close(remove=False)
@@ -303,6 +304,9 @@ class Spool:
             if self._folder is None:
                 self._folder = self._new_folder()
                 self._synced_at = time.monotonic()
+            elif self._folder.removed:
+                self._folder.make_again()
+                self._folder.write_meta(msgspec.json.encode(self.meta))
             while self._memory:
                 seq, body = self._memory[0]
                 self._make_room(self._folder, len(body) + segments.OVERHEAD)
@@ -358,5 +362,6 @@ def _too_little(path: Path, total: int, size: int) -> str | None:
 
 def left_behind(root: Path) -> Iterator[Path]:
     """The folders of all streams under ``root``, a spool or the folder of one run or stream in it, oldest first."""
-    folders = [path.parent for depth in ("", "*/", "*/*/") for path in root.glob(f"{depth}meta.json")]
+    names = [f"{depth}{name}" for depth in ("", "*/", "*/*/") for name in ("meta.json", "*.seg")]
+    folders = {path.parent for name in names for path in root.glob(name)}
     yield from sorted(folders, key=lambda folder: folder.stat().st_mtime)

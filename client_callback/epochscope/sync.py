@@ -130,7 +130,7 @@ def synchronise(
                 progress.end()
             spool.close()
     if living:
-        tell(f"{living} of the trainings in {root} still run and send for themselves")
+        tell(f"{living} of the trainings in {root} still run and send for themselves, or another sync sends them now")
     tell(tally.line(root) if streams else f"nothing to send in {root}")
     return tally.left
 
@@ -148,7 +148,7 @@ def _send(
     try:
         connection = Connection(spool.meta.url, token)
     except ValueError:
-        tell(f"where to send {spool.folder} is not known, since its meta.json is damaged; say it by --url")
+        tell(f"where to send {spool.folder} is not known, since its meta.json is damaged or gone; say it by --url")
         tally.left += len(spool)
         return
 

@@ -209,12 +209,24 @@ def test_what_could_not_be_sent_is_told_at_the_end_and_sent_by_the_command(spool
 
 
 @pytest.mark.slow
-def test_what_a_killed_process_had_recorded_is_not_lost(listener: Listener, spool_dir: Path) -> None:
+@pytest.mark.parametrize(
+    ("way", "code"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+        ("os._exit(3)", 3),
+        ("import atexit; atexit.register(os._exit, 4)", 4),  # registered last, it comes first
+        ("os.execv(sys.executable, [sys.executable, '-c', 'raise SystemExit(5)'])", 5),
+    ],
+    ids=["kill -9", "_exit", "_exit at exit", "exec"],
+)
+def test_what_a_killed_process_had_recorded_is_not_lost(
+    way: str, code: int, listener: Listener, spool_dir: Path
+) -> None:
     # A first flush may hold the run's description alone.
     spooled = "any(b'loss' in path.read_bytes() for path in pathlib.Path(run._root).rglob('*.seg'))"
     text = f"import pathlib, time\nwhile not {spooled}: time.sleep(0.01)\n"
-    done = run_script(text + "os.kill(os.getpid(), signal.SIGKILL)", f"http://127.0.0.1:{free_port()}", spool_dir)
-    assert done.returncode == -signal.SIGKILL
+    done = run_script(text + way, f"http://127.0.0.1:{free_port()}", spool_dir)
+    assert done.returncode == code
     sync = [sys.executable, "-m", "epochscope", "sync", "--spool-dir", str(spool_dir), "--url", listener.url]
     assert subprocess.run(sync, capture_output=True, timeout=60).returncode == 0
     assert listener.series("loss") == ([1], [0.5])

@@ -7,6 +7,10 @@ import io
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +18,7 @@ from epochscope import files, sync, wire
 from epochscope.__main__ import main
 from epochscope.progress import Progress
 from epochscope.spool import Meta, Spool
-from listener import Answer, Listener, free_port, lines
+from listener import Answer, Listener, free_port, lines, until
 
 Console = pytest.CaptureFixture[str]
 
@@ -101,6 +105,35 @@ def test_a_folder_copied_from_another_machine_is_sent_whole_or_by_run(
     assert f"run early tern: 3 of 3 updates sent to {listener.url}" in said.out
     assert said.err == ""
     assert not list((tmp_path / "here").rglob("*.seg"))
+
+
+def test_two_at_once_send_everything_once(listener: Listener, tmp_path: Path) -> None:
+    listener.judge = lambda flush: Answer(200, {"acked": flush.seq}, after_s=0.01, stored=True)
+    for number in range(6):
+        left(tmp_path, 5, listener.url, f"run0000{number}")
+    said: tuple[list[str], list[str]] = ([], [])
+    with ThreadPoolExecutor(2) as two:
+        assert list(two.map(lambda one: sync.synchronise(tmp_path, None, None, one.append), said)) == [0, 0]
+    assert len(listener.posts) == len(listener.flushes) == 30
+    assert list(tmp_path.iterdir()) == []
+    told = [re.match(r"(\d+) updates? sent$", one[-1]) for one in said if "nothing to send" not in one[-1]]
+    assert sum(int(one[1]) for one in told if one is not None) == 30
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_it_without_a_word_and_the_next_one_sends_the_rest(listener: Listener, tmp_path: Path) -> None:
+    listener.judge = lambda flush: Answer(200, {"acked": flush.seq}, after_s=0.05, stored=True)
+    left(tmp_path, 100, listener.url)
+    command = [sys.executable, "-m", "epochscope", "sync", "--spool-dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as first:
+        until(lambda: len(listener.flushes) > 3, 30)
+        first.send_signal(signal.SIGINT)
+        said, _ = first.communicate(timeout=30)
+    assert (first.returncode, said) == (130, "")
+    assert len(listener.flushes) < 100
+    assert sync.synchronise(tmp_path, None, None, lambda text: None) == 0
+    assert listener.series("loss")[0] == list(range(1, 101))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_not_there_is_answered(tmp_path: Path, capsys: Console) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -55,3 +59,66 @@ def test_nothing_is_dropped_while_an_answer_is_awaited_and_the_disk_is_there(
                 until(lambda last=first + 99: last in kept(spool_dir), 2.0)  # type: ignore[misc]
             assert run.recording.dropped == 0
             assert os.listdir(spool_dir)
+
+
+@contextmanager
+def answering(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A service whose every connection is given to ``answer``."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection, suppress(OSError):
+                        answer(connection)
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+    serving.join()
+
+
+@pytest.mark.parametrize(
+    ("head", "more"),
+    [(b"HTTP/1.1 200 OK\r\nX: ", b"x"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+     (b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", b" "), (b"HTTP/1.1 200 OK\r\n\r\n", b" ")],
+    ids=["a head", "go on", "a body", "a body without a length"],
+)  # fmt: skip
+def test_an_answer_that_comes_byte_by_byte_and_has_no_end_is_given_up(
+    head: bytes, more: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "READ_TIMEOUT_S", 0.3)
+
+    def dribble(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        connection.sendall(head)
+        for _ in range(150):  # 3 s
+            time.sleep(0.02)
+            connection.sendall(more)
+
+    with answering(dribble) as url:
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            sender.Connection(url, None).post("/", b"x")
+        assert time.monotonic() - began < 2
+
+
+def test_over_a_slow_line_a_large_flush_gets_the_time_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "READ_TIMEOUT_S", 0.3)
+    body = bytes(8 * 1024**2)  # more than any buffer between
+    monkeypatch.setattr(sender, "SLOWEST", len(body) / 10)
+
+    def slowly(connection: socket.socket) -> None:
+        left = len(body)
+        while left > 0:
+            time.sleep(0.01)
+            left -= len(connection.recv(2**17))
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+
+    with answering(slowly) as url:
+        began = time.monotonic()
+        connection = sender.Connection(url, None)
+        assert [connection.post("/", body).status for _ in range(2)] == [200, 200]
+        assert time.monotonic() - began > 0.6

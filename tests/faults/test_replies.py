@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import time
 from email.utils import formatdate
 from pathlib import Path
@@ -113,3 +114,49 @@ def test_no_proxy_stands_between(listener: Listener, kept: Spool, monkeypatch: p
     delivery = Delivery(kept, sender.Connection(listener.url, None), lambda text: None)
     assert delivery.send_oldest()
     delivery.connection.close()
+
+
+def test_a_service_that_puts_updates_off_is_worth_one_line_once_it_has_done_so_for_a_while(
+    kept: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    reply = Scripted(503, "2", error={"message": "The disk is full"})
+    delivery = Delivery(kept, reply, said.append, "waiting")  # type: ignore[arg-type]
+    for _ in range(3):
+        delivery.send_oldest()
+    assert said == []
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 11)
+    for _ in range(3):
+        delivery.send_oldest()
+    reply.reply = Reply(200, {"acked": 1}, None)
+    assert delivery.send_oldest()
+    assert said == [
+        "http://127.0.0.1:1 takes no updates at present: The disk is full (HTTP 503); waiting",
+        "connected to http://127.0.0.1:1",
+    ]
+
+
+@pytest.mark.parametrize("status", [500, 401, 302])
+def test_when_updates_get_through_again_that_is_said_if_the_trouble_was(kept: Spool, status: int) -> None:
+    said: list[str] = []
+    connection = Scripted(status)
+    delivery = Delivery(kept, connection, said.append)  # type: ignore[arg-type]
+    for _ in range(3):
+        assert not delivery.send_oldest()
+    connection.reply = Reply(200, {"acked": 1}, None)
+    assert delivery.send_oldest()
+    assert len(said) == 2
+    assert said[1] == "connected to http://127.0.0.1:1"
+
+
+def test_a_name_that_could_never_be_looked_up_is_refused_at_once() -> None:
+    for url in ("http://a..b:7010", "http://.b", f"http://{'a' * 64}.b", "http://a\0b:1", "http://a b:1"):
+        with pytest.raises(ValueError, match="url must look like"):
+            sender.Connection(url, None)
+
+
+def test_a_path_of_any_letters_is_asked_for(listener: Listener) -> None:
+    connection = sender.Connection(listener.url + "/z\u00fcge", None)
+    with pytest.raises((OSError, http.client.HTTPException)):  # the listener knows no such address and hangs up
+        connection.post("/flushes", b"")

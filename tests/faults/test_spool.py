@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,6 +177,86 @@ def test_a_missing_segment_is_counted(tmp_path: Path, monkeypatch: pytest.Monkey
     found = after_its_process(kept)
     assert (len(found), found.lost) == (9 - gone, gone)
     found.close()
+
+
+def test_a_folder_that_is_removed_meanwhile_is_made_again_and_what_lay_in_it_is_counted(tmp_path: Path) -> None:
+    kept = fresh(tmp_path / "spool")
+    bodies = [flush(seq) for seq in range(1, 8)]
+    for body in bodies[:4]:
+        kept.put(body)
+    kept.oldest()
+    kept.acknowledged()
+    shutil.rmtree(tmp_path / "spool")
+    for body in bodies[4:6]:
+        assert kept.put(body)
+    assert (kept.in_memory(), kept.trouble) == (0, None)
+    assert Spool.of_ended_process(kept.folder) is None  # it is ours again
+    (segment,) = kept.folder.glob("*.seg")
+    segment.unlink()  # the file alone, as what tidies up folders of temporary files does
+    assert kept.put(bodies[6])
+    found = after_its_process(kept)
+    assert sent(found) == [("stream0x", 7, bodies[6])]
+    assert found.lost == 5
+    found.close()
+
+
+def test_a_folder_that_cannot_be_made_again_at_once_is_made_later(tmp_path: Path) -> None:
+    kept = fresh(tmp_path / "spool")
+    kept.put(flush(1))
+    shutil.rmtree(tmp_path / "spool")
+    (tmp_path / "spool").write_text("in the way")
+    assert kept.put(flush(2))
+    assert kept.in_memory() == 1
+    (tmp_path / "spool").unlink()
+    kept.folder.mkdir(parents=True)  # without a lock in it, or an ack
+    kept._try_disk_at = 0.0  # half a minute later
+    kept.tend()
+    assert (kept.in_memory(), kept.trouble) == (0, None)
+    assert Spool.of_ended_process(kept.folder) is None
+    kept.let_go()
+
+
+def test_what_was_removed_is_passed_over_by_the_process_that_lives(tmp_path: Path) -> None:
+    kept = fresh(tmp_path / "spool")
+    bodies = [flush(seq) for seq in range(1, 6)]
+    for body in bodies[:3]:
+        kept.put(body)
+    assert kept.oldest() == (1, bodies[0])  # on its way
+    shutil.rmtree(tmp_path / "spool")
+    for body in bodies[3:]:
+        kept.put(body)
+    assert [seq for _, seq, _ in sent(kept)] == [1, 4, 5]
+    assert (kept.lost, len(kept)) == (2, 0)
+    kept.close()
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_without_its_meta_a_stream_is_found_by_the_names_of_its_folders(tmp_path: Path) -> None:
+    kept = fresh(tmp_path)
+    kept.put(flush(1))
+    kept.let_go()
+    (kept.folder / "meta.json").unlink()
+    (path,) = left_behind(tmp_path)
+    found = Spool.of_ended_process(path)
+    assert found is not None
+    assert (found.meta.url, found.meta.run, found.meta.stream) == ("", "run00000x", "stream0x")
+    assert sent(found) == [("stream0x", 1, flush(1))]
+    found.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", bytes(32), bytes(7)])
+def test_an_ack_file_of_nothing_costs_no_update(tmp_path: Path, content: bytes) -> None:
+    kept = fresh(tmp_path)
+    for seq in range(1, 4):
+        kept.put(flush(seq))
+    kept.let_go()
+    (kept.folder / "ack").write_bytes(content)
+    (kept.folder / "000002.seg").touch()  # begun, and nothing written to it any more
+    found = after_its_process(kept)
+    assert ([seq for _, seq, _ in sent(found)], found.lost) == ([1, 2, 3], 0)
+    found.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_short_write_leaves_no_torn_bytes_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

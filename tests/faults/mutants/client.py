@@ -102,4 +102,16 @@ CLIENT = (
         "        self._turn, turn = lambda: (self._send(), turn())[1], self._turn\n",
         "tests/faults/test_deaf_service.py::test_what_is_recorded_while_an_answer_is_awaited_is_kept_at_once",
     ),
+    Mutant(
+        "what is appended to a file that was removed is believed", "spool.py", "elif self._folder.removed:",
+        "elif False:",
+        SPOOL + "test_a_folder_that_is_removed_meanwhile_is_made_again_and_what_lay_in_it_is_counted",
+    ),
+    Mutant(
+        "an answer without an end is waited for", "sender.py",
+        '            raise TimeoutError("the answer does not come to its end")\n',
+        "            left = READ_TIMEOUT_S\n",
+        "tests/faults/test_deaf_service.py::"
+        "test_an_answer_that_comes_byte_by_byte_and_has_no_end_is_given_up",
+    ),
 )  # fmt: skip
