@@ -99,9 +99,9 @@ def test_an_epoch_run_again_counts_once_and_shows_the_latest_attempt(service: Se
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, when it saves
-@pytest.mark.parametrize("save_freq", ["epoch", 3])
+@pytest.mark.parametrize(("save_freq", "place"), [("epoch", "after"), (3, "after"), ("epoch", "before")])
 def test_what_backup_and_restore_takes_up_again_goes_on_at_the_right_steps(
-    save_freq: Any, service: Service, tmp_path: Path
+    save_freq: Any, place: str, service: Service, tmp_path: Path
 ) -> None:
     import keras
 
@@ -114,7 +114,8 @@ def test_what_backup_and_restore_takes_up_again_goes_on_at_the_right_steps(
         model.fit(**FIT, epochs=4, callbacks=[restore(), first, dies(2, 2)])
     first.set_model(model)
     resumed = monitor(service.url, resume=first.run_id)
-    history = learner().fit(**FIT, epochs=4, callbacks=[resumed, restore()])
+    both = [resumed, restore()] if place == "after" else [restore(), resumed]
+    history = learner().fit(**FIT, epochs=4, callbacks=both)
     assert history.epoch == [2, 3]
     for split, size, per_epoch in (("train", SAMPLES, TRAIN), ("val", len(X) - SAMPLES, VAL)):
         counts = service.get(f"/runs/{first.run_id}/confusion", split=split)["counts"]
