@@ -74,6 +74,8 @@ class Folder:
             found._recover()
         except OSError:
             found.close(remove=False)
+            if not path.exists():  # another sync was quicker
+                return None
             raise
         return found
 

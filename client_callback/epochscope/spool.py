@@ -364,4 +364,10 @@ def left_behind(root: Path) -> Iterator[Path]:
     """The folders of all streams under ``root``, a spool or the folder of one run or stream in it, oldest first."""
     names = [f"{depth}{name}" for depth in ("", "*/", "*/*/") for name in ("meta.json", "*.seg")]
     folders = {path.parent for name in names for path in root.glob(name)}
-    yield from sorted(folders, key=lambda folder: folder.stat().st_mtime)
+    yield from sorted(folders, key=_changed_at)
+
+
+def _changed_at(folder: Path) -> float:
+    with contextlib.suppress(FileNotFoundError):  # its own process, or another sync, has just removed it
+        return folder.stat().st_mtime
+    return 0.0

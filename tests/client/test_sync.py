@@ -120,6 +120,34 @@ def test_two_at_once_send_everything_once(listener: Listener, tmp_path: Path) ->
     assert sum(int(one[1]) for one in told if one is not None) == 30
 
 
+@pytest.mark.parametrize("when", ["found", "locked"])
+def test_a_folder_that_another_sync_removes_meanwhile_is_passed_over(
+    when: str, listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = left(tmp_path, 3, listener.url)
+    left(tmp_path, 2, listener.url, "run00000y")
+    glob, locked = Path.glob, files.locked
+
+    def glob_late(path: Path, pattern: str) -> list[Path]:
+        found = list(glob(path, pattern))
+        if when == "found" and found:
+            shutil.rmtree(other.parent, ignore_errors=True)
+        return found
+
+    def lock_late(path: Path, create: bool) -> int | None:
+        handle = locked(path, create)
+        if path.parent == other:
+            shutil.rmtree(other.parent)
+        return handle
+
+    monkeypatch.setattr(Path, "glob", glob_late)
+    if when == "locked":
+        monkeypatch.setattr(files, "locked", lock_late)
+    said: list[str] = []
+    assert sync.synchronise(tmp_path, None, None, said.append) == 0
+    assert said[-1] == "2 updates sent"
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_it_without_a_word_and_the_next_one_sends_the_rest(listener: Listener, tmp_path: Path) -> None:
     listener.judge = lambda flush: Answer(200, {"acked": flush.seq}, after_s=0.05, stored=True)
