@@ -31,6 +31,7 @@ _MAX_REPLY = 64 * 1024
 _SLOW_RETRY_S = 60.0
 _PUT_OFF_S = 10.0  # a service may say "later" for so long before it is worth a line
 _MAX_RETRY_AFTER_S = 300.0
+_dice = random.Random()  # of our own: Keras shuffles by Python's shared stream, which must not know of our failures
 _NEVER = (400, 413, 415, 422)  # this flush, as it is, will never be taken
 
 
@@ -234,7 +235,7 @@ class Delivery:
             self._refused(reply)
         elif reply.status in (429, 503) and reply.retry_after_s is not None:
             self._put_off(reply)
-            wait = min(reply.retry_after_s, _MAX_RETRY_AFTER_S) * random.uniform(1.0, 1.2)
+            wait = min(reply.retry_after_s, _MAX_RETRY_AFTER_S) * _dice.uniform(1.0, 1.2)
             self._back_off(State.TROUBLED)  # a service that always says "at once" is not asked in a loop
             self.try_again_at = max(self.try_again_at, time.monotonic() + wait)
         else:
@@ -328,5 +329,5 @@ class Delivery:
 
     def _back_off(self, state: State) -> None:
         self.state = state
-        self.try_again_at = time.monotonic() + random.uniform(0.0, min(30.0, 0.5 * 2.0**self._failures))
+        self.try_again_at = time.monotonic() + _dice.uniform(0.0, min(30.0, 0.5 * 2.0**self._failures))
         self._failures = min(self._failures + 1, 10)

@@ -6,6 +6,7 @@ Runs with TensorFlow beside the other tests, with JAX and torch by ``make backen
 from __future__ import annotations
 
 import os
+import random
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -51,7 +52,7 @@ def drawn() -> list[float]:
     """What comes next at random, where a training draws from: had we drawn a number, it would be another."""
     import keras
 
-    numbers = [float(np.random.random()), float(keras.random.uniform(()))]
+    numbers = [random.random(), float(np.random.random()), float(keras.random.uniform(()))]
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
