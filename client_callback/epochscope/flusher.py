@@ -53,6 +53,7 @@ class Flusher:
         self._attempts = 0
         self._in_vain = False  # the last one, and another at once would be, too
         self._due = threading.Event()  # for the sender: there may be something to send
+        self._started = False
         self._over = False
         self._ended = False  # the last flush is spooled
         self._info: wire.RunInfo | None = None
@@ -68,21 +69,30 @@ class Flusher:
         self._pid = os.getpid()
 
     def start(self) -> None:
+        """Where no thread can be started nothing is recorded, and that is said."""
         _living.add(self)
-        self._thread.start()
-        self._sender.start()
+        try:
+            self._sender.start()
+            self._thread.start()
+            self._started = True
+        except RuntimeError as error:
+            _living.discard(self)
+            self._over = True  # for the sender, should it be there
+            self._due.set()
+            self.recording.silence()
+            say(f"nothing is recorded, as no thread can be started here ({error}); training is not affected")
 
     @property
     def done(self) -> bool:
         """Everything is acknowledged, or nothing more will be."""
-        return not self._thread.is_alive()
+        return self._started and not self._thread.is_alive()
 
     def settle(self, timeout_s: float) -> bool:
         """Sends at once what there is and waits for it; not where the service can't be reached.
 
         Returns whether everything is acknowledged.
         """
-        if self._pid != os.getpid() or self.done:
+        if self._pid != os.getpid() or self.done or not self._started:
             return self.done
         self._settled.clear()
         self._hurried_at = self._attempts

@@ -78,6 +78,9 @@ class Run:
     A copy, by ``copy`` or ``pickle``, here or in another process, is a stand-in: it can be called like the run, records
     nothing, and says so once. ``Run(run_id=run.id)`` records there, as a stream of its own.
 
+    Where no thread can be started (a limit of the user or of the container is reached) a run records nothing, and says
+    so in one line; it can be called all the same.
+
     Raises:
         ValueError, TypeError: an argument can't be used; the message says which, and what would do.
     """

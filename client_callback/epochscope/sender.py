@@ -281,10 +281,12 @@ class Delivery:
                 return False
             if second.status == 200:
                 self.spool.words_refused |= not words
-                self.spool.set_aside(body, reply.message)
+                rejected = self.spool.folder / "rejected"
+                kept = self.spool.set_aside(body, reply.message)
+                where = f"it lies in {rejected}" if kept else f"it could not be saved in {rejected} and is lost"
                 self._say(
-                    f"the service refused an update: {reply.message}; it lies in {self.spool.folder / 'rejected'}"
-                    f" ({self.spool.rejected} so far); everything else goes on"
+                    f"the service refused an update: {reply.message}; {where} ({self.spool.rejected} so far); "
+                    "everything else goes on"
                 )
                 self._stored()
                 return True

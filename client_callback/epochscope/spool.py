@@ -245,12 +245,19 @@ class Spool:
             self._on_disk -= 1
 
     @_one_at_a_time
-    def set_aside(self, body: bytes, reason: str) -> None:
-        """Keeps the oldest flush, ``body``, which the service will never take, in the folder ``rejected``, and why."""
+    def set_aside(self, body: bytes, reason: str) -> bool:
+        """Keeps the oldest flush, ``body``, which the service will never take, in the folder ``rejected``, and why.
+
+        Returns whether it lies there.
+        """
         self.rejected += 1
-        if self._head is not None and self._folder is not None:
-            with contextlib.suppress(OSError):
-                self._folder.set_aside(self._head[0], body, reason)
+        if self._head is None or self._folder is None:
+            return False
+        try:
+            self._folder.set_aside(self._head[0], body, reason)
+        except OSError:
+            return False
+        return True
 
     @_one_at_a_time
     def keep_meta(self, info: wire.RunInfo | None = None) -> None:

@@ -75,7 +75,8 @@ class Watch:
         self._began = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="epochscope-system", daemon=True)
-        self._thread.start()
+        with contextlib.suppress(RuntimeError):  # no thread can be started: as in ``_work``
+            self._thread.start()
 
     def stop(self) -> None:
         self._stop.set()

@@ -132,6 +132,23 @@ def test_a_flush_that_is_never_taken_is_set_aside_and_leaves_no_hole(
     assert "unlucky" in kept.with_suffix(".txt").read_text()
     (line,) = lines(capsys.readouterr().err)
     assert "the service refused an update: step 13 is unlucky (HTTP 422)" in line
+    assert f"; it lies in {kept.parent} (1 so far); everything else goes on" in line
+
+
+def test_what_is_refused_and_can_not_be_saved_is_said_to_be_lost(
+    listener: Listener, spool_dir: Path, capsys: Console
+) -> None:
+    listener.judge = lambda flush: Answer(422, {"message": "no"}) if flush.series else None
+    run = Run(url=listener.url)
+    until(lambda: listener.flushes)
+    (spool_dir / run.id).rename(spool_dir.parent / "away")
+    (spool_dir / run.id).write_text("in the way")  # where the folder was
+    losses(run, 1, 1)
+    until(lambda: listener.info().environment.get(wire.REFUSED) == "1")
+    told = [line for line in lines(capsys.readouterr().err) if "refused an update" in line]
+    assert len(told) == 1
+    assert "it could not be saved in" in told[0]
+    assert "and is lost (1 so far); everything else goes on" in told[0]
 
 
 def test_what_no_flush_can_please_is_kept_not_thrown_away(listener: Listener, spool_dir: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from epochscope import Run, wire
-from listener import Listener
+from listener import Listener, lines, until
 from sklearn.metrics import confusion_matrix
 
 NAMES = ("cat", "dog", "eel")
@@ -211,3 +213,52 @@ def test_a_token_that_was_read_from_a_file_may_end_with_its_line(listener: Liste
 def test_an_address_that_is_none_is_answered(url: str) -> None:
     with pytest.raises(ValueError, match="url must look like http://host:port"):
         Run(url=url)
+
+
+def unstartable(monkeypatch: pytest.MonkeyPatch, which: str) -> Callable[[], object]:
+    """From now on threads can't be started: no address space holds the stack that each of them asks for."""
+    huge, before, start = 2**47, threading.stack_size(), threading.Thread.start
+
+    def start_some(thread: threading.Thread) -> None:
+        threading.stack_size(huge if which in ("any", thread.name) else before)
+        try:
+            start(thread)
+        finally:
+            threading.stack_size(before)
+
+    monkeypatch.setattr(threading.Thread, "start", start_some)
+    return monkeypatch.undo
+
+
+@pytest.mark.parametrize("which", ["any", "epochscope", "epochscope-sender"])
+def test_where_no_thread_can_be_started_a_run_records_nothing_and_says_so_once(
+    which: str, listener: Listener, spool_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    threads = unstartable(monkeypatch, which)
+    with Run(class_names=NAMES, url=listener.url, spool_dir=spool_dir) as run:
+        run.log(1, loss=0.5)
+        run.confusion(1, [0], [1])
+        run.describe(notes="more")
+    assert run.over
+    assert not run.finish()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        "epochscope: nothing is recorded, as no thread can be started here (can't start new thread); "
+        "training is not affected"
+    )
+    until(lambda: not [one for one in threading.enumerate() if one.name in ("epochscope", "epochscope-sender")])
+    assert (listener.posts, spool_dir.exists()) == ([], False)
+    threads()
+    with Run(url=listener.url, spool_dir=spool_dir) as later:
+        later.log(1, loss=0.5)
+    assert listener.series("loss") == ([1], [0.5])
+
+
+def test_without_the_thread_that_looks_at_the_machine_all_else_is_recorded(
+    listener: Listener, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unstartable(monkeypatch, "epochscope-system")
+    with Run(url=listener.url) as run:
+        run.log(1, loss=0.5)
+    assert listener.series("loss") == ([1], [0.5])
+    assert lines(capsys.readouterr().err) == []
