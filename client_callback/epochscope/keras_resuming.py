@@ -20,8 +20,8 @@ _UNKNOWN = object()
 def batches_before(model: Any, epoch: int, per_epoch: int | None) -> dict[wire.Split, int | None]:
     """How many batches of each split came before ``epoch`` (from 0), the first of the ``fit`` further up this stack.
 
-    Training: ``per_epoch`` each; where that is not known, as many as the optimizer has counted, since a checkpoint
-    brings its count along. Validation: None if it is not known; left out if there is none.
+    Training: ``per_epoch`` each; where that is not known, as many as the optimizer has counted of batches, since a
+    checkpoint brings its count along. Validation: None if it is not known; left out if there is none.
     """
     found: dict[wire.Split, int | None] = {"train": _trained(model, epoch, per_epoch)}
     validates = keras_frames.fit_argument(model, "validation_data", missing=_UNKNOWN)
@@ -34,8 +34,24 @@ def _trained(model: Any, epoch: int, per_epoch: int | None) -> int:
     optimizer = getattr(model, "optimizer", None)
     if not epoch or per_epoch is not None or optimizer is None:
         return epoch * (per_epoch or 0)
-    updates = int(keras_facts.scalar(optimizer.iterations))
-    return updates * (getattr(optimizer, "gradient_accumulation_steps", None) or 1)
+    scaled = hasattr(optimizer, "inner_optimizer")  # its loss, for mixed precision
+    optimizer = optimizer.inner_optimizer if scaled else optimizer
+    if hasattr(optimizer, "_iterations"):  # of batches, also where several make an update
+        counted = int(keras_facts.scalar(optimizer._iterations))
+    else:
+        counted = int(keras_facts.scalar(optimizer.iterations))
+    return max(counted - epoch, 0) if not scaled and _steps_in_vain(model) else counted
+
+
+def _steps_in_vain(model: Any) -> bool:
+    """Whether the optimizer also counts the step at each epoch's end that finds no data any more.
+
+    TensorFlow runs what needs no data before it notices: the count, where nothing holds that back (XLA, a loop over
+    several steps, and a scaled loss all do).
+    """
+    compiled = not getattr(model, "run_eagerly", False) and not getattr(model, "jit_compile", False)
+    one_by_one = getattr(model, "steps_per_execution", 1) == 1
+    return bool(keras.config.backend() == "tensorflow" and compiled and one_by_one)
 
 
 def _validated(model: Any, epoch: int) -> int | None:
