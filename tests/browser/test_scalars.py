@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -174,6 +175,29 @@ def test_a_series_with_a_comma_in_its_name_has_a_chart(quiet_service: Callable[.
     assert tab.drawn("a, b", LINE.format("train"))[1] == [1, 1]
     tab.page.reload()
     assert tab.drawn("a, b", LINE.format("train"))[1] == [1, 1]
+
+
+def test_the_weights_that_class_weights_chose_are_drawn_on_the_page_of_their_run(
+    quiet_service: Callable[..., Service], tabs: Tabs, tmp_path: Path
+) -> None:
+    keras = pytest.importorskip("keras")
+    from epochscope.keras import ClassWeights, Monitor
+
+    service, names = quiet_service(), ("cat", "dog/wolf", "eel")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+    x, y = np.eye(2, dtype="float32")[[0, 1, 1, 0]], np.array([0, 1, 2, 0])
+    monitor = Monitor(class_names=names, url=service.url, spool_dir=tmp_path / "spool")
+    weights = ClassWeights(lambda epoch, recall: [2.0**epoch] * len(names))
+    model.fit(x, y, epochs=3, validation_data=(x, y), verbose=0, callbacks=[monitor, weights])
+    tab = tabs(service).open(f"/runs/{monitor.run_id}")
+    tab.chart("Loss")
+    part = tab.page.locator(".scalar-part")
+    part.locator("summary", has_text="Charts").click()
+    part.get_by_label("Find a series").fill("class_weight")
+    expect(part.get_by_role("checkbox", name="class_weight/")).to_have_count(len(names))
+    part.get_by_role("checkbox", name="class_weight/dog/wolf").check()
+    assert tab.drawn("class_weight/dog/wolf", LINE.format("train"))[1] == [1, 2, 4]
 
 
 def test_an_axis_that_was_not_recorded_is_said_in_words(shown: Service, tabs: Tabs) -> None:
