@@ -17,6 +17,7 @@ _REGRESSION = re.compile(
     r"|cosinesimilarity|poisson"
 )
 _SIGNED = ("hinge", "squaredhinge")
+_NOISY = "categoricalgeneralizedcrossentropy"  # takes indices only, though its name does not say "sparse"
 _LABELS = {"index": "indices", "one-hot": "one-hot"}
 
 Task = Literal["classes", "labels"]  # each sample has one class; or each unit is a label that says yes or no
@@ -86,7 +87,7 @@ def rule_for(
     if width is None:  # not known beforehand
         if not known.of_keras and task is None and units > 1:
             return "whether its labels are indices or one-hot can't be told, since their shape is not known beforehand"
-        width = 1 if "sparse" in known.plain else units
+        width = 1 if "sparse" in known.plain or known.plain == _NOISY else units
     if width not in (1, units):
         return f"labels of {width} entries do not fit {units} scores"
     rule = _kind(units, width > 1, known, activation, wanted, has_accuracy, task)

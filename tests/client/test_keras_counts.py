@@ -66,7 +66,10 @@ class Case:
     @property
     def truth(self) -> Any:
         y = np.asarray(self.y)
-        return y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(len(y))
+        if y.ndim == 2 and y.shape[1] > 1:
+            return y.argmax(axis=1)
+        flat = y.reshape(len(y))
+        return flat if self.threshold is None else (flat > 0).astype(int)  # a hinge takes -1 for no as well
 
 
 CASES = {
@@ -86,6 +89,24 @@ CASES = {
     "sigmoid in a column": Case(lambda: eager(1, "sigmoid", loss="binary_crossentropy"), YES[:, None], 0.5),
     "sigmoid, flat": Case(flat_sigmoid, YES, 0.5),
     "binary logits": Case(lambda: eager(1, None, loss=loss("BinaryCrossentropy", from_logits=True)), YES, 0.0),
+    "hinge, labels of -1 and 1": Case(lambda: eager(1, "tanh", loss="hinge"), 2.0 * YES - 1, 0.0),
+    "squared hinge, labels of 0 and 1": Case(lambda: eager(1, None, loss="squared_hinge"), YES[:, None], 0.0),
+    "categorical hinge": Case(lambda: eager(activation=None, loss="categorical_hinge"), ONE_HOT),
+    "KL divergence": Case(lambda: eager(loss="kl_divergence"), ONE_HOT),
+    "focal": Case(lambda: eager(loss="categorical_focal_crossentropy"), ONE_HOT),
+    "focal, logits": Case(
+        lambda: eager(activation=None, loss=loss("CategoricalFocalCrossentropy", from_logits=True)), ONE_HOT
+    ),
+    "binary focal": Case(lambda: eager(1, "sigmoid", loss="binary_focal_crossentropy"), YES, 0.5),
+    "binary focal, logits": Case(
+        lambda: eager(1, None, loss=loss("BinaryFocalCrossentropy", from_logits=True)), YES, 0.0
+    ),
+    "generalized cross-entropy": Case(lambda: eager(loss=loss("CategoricalGeneralizedCrossEntropy"))),
+    "dice": Case(lambda: eager(loss="dice"), ONE_HOT),
+    "tversky": Case(lambda: eager(loss="tversky"), ONE_HOT),
+    "binary cross-entropy of two, softmax": Case(
+        lambda: eager(2, loss="binary_crossentropy"), np.eye(2, dtype="float32")[YES]
+    ),
     "eager": Case(eager),
     "xla": Case(lambda: sequential(jit_compile=True)),
     "several steps at once": Case(lambda: sequential(steps_per_execution=3)),

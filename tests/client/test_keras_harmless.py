@@ -68,6 +68,26 @@ def failing(after: int, error: BaseException) -> Any:
     return Fails()
 
 
+def test_the_stream_of_tf_random_begins_anew_with_the_next_fit(monitor: Callable[..., Any]) -> None:
+    import keras
+    import tensorflow as tf
+
+    class Noise(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            return inputs + tf.random.normal(tf.shape(inputs))
+
+    def losses(*callbacks: Any) -> list[list[float]]:
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.Input((4,)), Noise(), keras.layers.Dense(3, activation="softmax")])
+        model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy", jit_compile=False)
+        plain: dict[str, Any] = {"batch_size": 16, "shuffle": False, "verbose": 0}
+        return [model.fit(X, Y, **plain, callbacks=list(callbacks)).history["loss"] for _ in range(2)]
+
+    plain, watched = losses(), losses(monitor())
+    assert plain[0] != plain[1]  # the stream goes on
+    assert watched == [plain[0], plain[0]]  # as the page on capture says: the step is compiled anew
+
+
 def test_the_model_is_as_if_monitor_had_never_been_there(monitor: Callable[..., Any]) -> None:
     with_it, without = classifier(), classifier()
     twice = {**FIT, "epochs": 2}

@@ -9,7 +9,21 @@ import numpy as np
 import pytest
 from listener import Listener, lines
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
-from small_models import BATCH, CLASSES, FEATURES, ONE_HOT, RANDOM, SAMPLES, TRAIN_BATCHES, YES, X, Y, compiled, said
+from small_models import (
+    BATCH,
+    CLASSES,
+    FEATURES,
+    ONE_HOT,
+    RANDOM,
+    SAMPLES,
+    TRAIN_BATCHES,
+    YES,
+    X,
+    Y,
+    compiled,
+    loss,
+    said,
+)
 
 pytestmark = pytest.mark.keras
 
@@ -71,6 +85,15 @@ def test_one_hot_labels_whose_width_is_not_known_beforehand_are_counted(listener
     model = dense(loss="categorical_crossentropy")
     model.fit(of_unknown_width(ONE_HOT), shuffle=False, verbose=0, callbacks=[monitor(listener)])
     assert_counted(listener, Y, said(model, X))
+
+
+def test_indices_whose_width_is_not_known_beforehand_are_not_taken_for_one_hot(
+    listener: Listener, capsys: Console
+) -> None:
+    model = dense(loss=loss("CategoricalGeneralizedCrossEntropy"))
+    model.fit(of_unknown_width(Y[:, None]), shuffle=False, verbose=0, callbacks=[monitor(listener)])
+    assert "labels of the shape [?, ?] do not fit scores" in capsys.readouterr().err
+    assert listener.series("loss")[0] == [1, 2, 3, 4]
 
 
 def test_several_labels_whose_number_is_not_known_beforehand_are_counted(listener: Listener) -> None:

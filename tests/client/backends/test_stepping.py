@@ -130,6 +130,26 @@ def test_weights_of_any_kind_leave_the_counts_as_they_are(kind: str, listener: L
     assert_counted(listener, said(model, X), TRAIN_BATCHES * 2)
 
 
+def test_positions_of_a_sequence_that_weigh_nothing_are_not_counted(listener: Listener) -> None:
+    import keras
+
+    random = np.random.default_rng(6)
+    x = random.normal(size=(SAMPLES, 6, X.shape[1])).astype("float32")
+    tags = random.integers(0, CLASSES, (SAMPLES, 6))
+    weight = random.choice([0.0, 0.5, 2.0], tags.shape).astype("float32")
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input(x.shape[1:])
+    model = keras.Model(inputs, keras.layers.Dense(CLASSES, activation="softmax")(inputs))
+    compiled(model, metrics=None)
+    model.fit(x, tags, BATCH, epochs=2, sample_weight=weight, shuffle=False, verbose=0, callbacks=[monitor(listener)])
+    matrices = listener.matrices()
+    assert sorted(matrices) == list(range(1, 9))
+    for number, part in enumerate(TRAIN_BATCHES * 2, 1):
+        kept = weight[part] > 0
+        expected = confusion_matrix(tags[part][kept], said(model, x)[part][kept], labels=range(CLASSES))
+        np.testing.assert_array_equal(matrices[number], expected, err_msg=f"step {number}")
+
+
 def test_a_fit_and_a_prediction_inside_a_fit_disturb_nothing(listener: Listener) -> None:
     import keras
 
