@@ -75,8 +75,10 @@ def answering(answer: Callable[[socket.socket], None]) -> Iterator[str]:
 
         serving = threading.Thread(target=serve)
         serving.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        listening.shutdown(socket.SHUT_RDWR)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:  # where the test fails, too: else its process would never end
+            listening.shutdown(socket.SHUT_RDWR)
     serving.join()
 
 

@@ -60,8 +60,14 @@ CLIENT = (
         "tests/faults/test_fork.py::test_what_forked_children_do_never_arrives_and_harms_nobody",
     ),
     Mutant(
-        "a forked child goes on recording", "flusher.py", "        self.recording.silence()\n", "",
+        "a forked child goes on recording", "flusher.py",
+        "        self.recording.silence()\n        self._spool.let_go()\n", "        self._spool.let_go()\n",
         "tests/faults/test_fork.py::test_what_forked_children_do_never_arrives_and_harms_nobody",
+    ),
+    Mutant(
+        "where no thread can be started the training is stopped", "flusher.py",
+        "except RuntimeError as error:\n            _living", "except KeyError as error:\n            _living",
+        "tests/client/test_run.py::test_where_no_thread_can_be_started_a_run_records_nothing_and_says_so_once",
     ),
     Mutant(
         "fsync skipped", "spool.py", "self._folder.sync()", "pass",
