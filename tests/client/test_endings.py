@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -68,6 +69,56 @@ def test_a_run_ends_with_its_process(
         sync.synchronise(spool_dir, listener.url, None, lambda text: None)
     assert listener.series("loss") == ([1], [0.5])
     assert listener.ends() in ([end], [wire.End("terminated", "SIGTERM")] if end is None else [])
+    assert list(spool_dir.iterdir()) == []
+
+
+MANY_TERMINATED = """
+import json, os, random, signal, time
+from epochscope import Run
+random.seed(1)
+for _ in range({times}):
+    told, tell = os.pipe()
+    if (child := os.fork()) == 0:
+        run = Run("p", "n", num_classes=2, url={url!r}, spool_dir={spool_dir!r})
+        os.write(tell, (run.id + "\\n").encode())
+        step = 0
+        while True:
+            step += 1
+            run.log(step, loss=float(step))
+            run.confusion(step, [0], [1])
+            os.write(tell, b"%d\\n" % step)
+            time.sleep(0.0005)
+    os.close(tell)
+    with os.fdopen(told) as said:
+        name = said.readline().strip()
+        time.sleep(random.uniform(0, 0.2))
+        began = time.monotonic()
+        os.kill(child, signal.SIGTERM)
+        _, status = os.waitpid(child, 0)
+        took = time.monotonic() - began
+        steps = [int(line) for line in said if line.endswith("\\n")]
+    print(json.dumps([name, os.waitstatus_to_exitcode(status), took, steps[-1] if steps else 0]), flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_sigterm_at_any_instant_ends_the_process_in_time_and_loses_nothing(listener: Listener, spool_dir: Path) -> None:
+    script = MANY_TERMINATED.format(times=50, url=listener.url, spool_dir=str(spool_dir))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=170)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == 50
+    assert {code for _, code, _, _ in found} == {-signal.SIGTERM}
+    assert max(took for _, _, took, _ in found) < 4  # two seconds at most, and a busy machine
+    sync.synchronise(spool_dir, listener.url, None, lambda text: None)
+    for run, _, _, last in found:
+        steps, values = listener.series("loss", run=run)
+        assert steps[:last] == list(range(1, last + 1))
+        assert len(steps) in (last, last + 1)  # one may be recorded and not told to us
+        assert values == [float(step) for step in steps]
+        assert sorted(listener.matrices(run=run))[:last] == steps[:last]
+        assert [end.status for end in listener.ends(run)] == ["terminated"]
     assert list(spool_dir.iterdir()) == []
 
 

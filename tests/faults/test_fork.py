@@ -16,18 +16,36 @@ from listener import Listener, free_port, lines
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 FORKS = """
-import os, sys, time
+import os, sys, threading, time
 from epochscope import Run
-run = Run("p", "n", url={url!r}, spool_dir={spool_dir!r})
+run = Run("p", "n", num_classes=2, url={url!r}, spool_dir={spool_dir!r})
+over = threading.Event()
+def loads():  # while others fork
+    at = 0
+    while not over.is_set():
+        at += 1
+        run.log(at, load=float(at))
+        run.confusion(at, [0, 1], [0, 0])
+        time.sleep(0.0005)
+load = threading.Thread(target=loads, daemon=True)  # so that a failure ends all
+load.start()
+while not run._flusher._spool.next_seq > 2:
+    time.sleep(0.01)
+opened = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
 for step in range(1, 401):
     run.log(step, loss=float(step))
-    if step % 20 == 0:
+    if step % 2 == 0:
         if os.fork() == 0:
             for at in range(1000, 1200):
                 run.log(at, loss=-1.0)
-            sys.exit(0 if not len(run.recording) and run.finish() in (True, False) else 1)
+            idle = not len(run.recording) and run.finish() in (True, False)
+            sys.exit(0) if idle and step % 20 == 0 else os._exit(not idle)
         assert os.wait()[1] == 0
+over.set()
+load.join()
 assert run.finish()
+left = len(os.listdir("/proc/self/fd")) if opened else 0
+assert left <= opened, (opened, left)
 """
 
 
@@ -38,6 +56,10 @@ def test_what_forked_children_do_never_arrives_and_harms_nobody(listener: Listen
     assert (done.returncode, lines(done.stderr)) == (0, []), done.stderr
     assert "Traceback" not in done.stderr
     assert listener.series("loss") == (list(range(1, 401)), [float(step) for step in range(1, 401)])
+    steps = list(range(1, len(listener.matrices()) + 1))
+    assert len(steps) > 100
+    assert listener.series("load") == (steps, [float(step) for step in steps])
+    assert all(each.tolist() == [[1, 0], [1, 0]] for each in listener.matrices().values())
     assert len({flush.stream for flush in listener.flushes}) == 1
     assert list(spool_dir.iterdir()) == []
 

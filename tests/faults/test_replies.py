@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import time
 from email.utils import formatdate
 from pathlib import Path
@@ -95,17 +96,20 @@ def test_an_answer_that_acknowledges_too_much_is_believed_for_what_was_sent_only
     assert kept.oldest() is not None
 
 
-def test_no_redirect_is_followed(listener: Listener, kept: Spool) -> None:
-    elsewhere = Listener()
-    try:
-        listener.judge = lambda flush: Answer(307, headers={"Location": elsewhere.url})
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+@pytest.mark.parametrize("where", ["another host", "another scheme", "the same service"])
+def test_no_redirect_is_followed(status: int, where: str, listener: Listener, kept: Spool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        other = f"127.0.0.1:{elsewhere.getsockname()[1]}/api/v1/runs/run00000x/streams/stream0x/flushes"
+        to = {"another host": f"http://{other}", "another scheme": f"https://{other}", "the same service": "/flushes"}
+        listener.judge = lambda flush: Answer(status, headers={"Location": to[where]})
         delivery = Delivery(kept, sender.Connection(listener.url, "secret"), lambda text: None)
         assert not delivery.send_oldest()
-        assert delivery.state is State.TROUBLED
-        assert elsewhere.posts == []
+        assert (delivery.state, len(kept), len(listener.posts)) == (State.TROUBLED, 1, 1)
         delivery.connection.close()
-    finally:
-        elsewhere.stop()
+        elsewhere.settimeout(0)
+        with pytest.raises(BlockingIOError):  # nobody has so much as knocked, for a GET neither
+            elsewhere.accept()
 
 
 def test_no_proxy_stands_between(listener: Listener, kept: Spool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -461,7 +461,7 @@ sys.path[:0] = {path!r}
 from pathlib import Path
 from test_spool import after_its_process, flush, fresh, sent
 frame = len(flush(1)) + 24
-for limit in range(0, 2 * frame + 40, 7):
+for limit in range(0, 2 * frame + 40):
     kept = fresh(Path({root!r}) / str(limit))
     kept.put(flush(1)); kept.let_go()
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
@@ -483,4 +483,80 @@ def test_a_limit_on_the_size_of_files_tears_nothing(tmp_path: Path) -> None:
     tests = Path(__file__).parent
     script = LIMITED.format(path=[str(tests), str(tests.parent)], root=str(tmp_path))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+FULL = """
+import errno, os, sys
+sys.path[:0] = {path!r}
+from pathlib import Path
+from epochscope import spool
+from test_spool import after_its_process, flush, fresh, sent
+spool.FREE_BYTES = -(2**60)  # up to the last byte, until the system refuses
+disk, put = Path({disk!r}), 0
+fill = disk / "fill"
+def take_all():
+    with open(fill, "ab", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(1000))
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+def put_some(kept, number):
+    global put
+    for _ in range(number):
+        put += 1
+        assert kept.put(flush(put, points=put % 300))
+kept = fresh(disk / "spool")
+if {at_start}:
+    take_all()
+put_some(kept, 20)
+if not {at_start}:
+    assert kept.trouble is None
+    put_some(kept, 100000 // len(flush(1, points=150)))
+    take_all()
+for _ in range(3):  # full and free again, three times
+    put_some(kept, 20)
+    assert kept.in_memory() and kept.trouble.errno == errno.ENOSPC, kept.trouble
+    for _ in range(3):  # while it is full some of what lies on it is sent
+        if kept._on_disk:
+            assert kept.oldest()[1] == flush(kept.oldest()[0], points=kept.oldest()[0] % 300)
+            kept.acknowledged()
+    fill.unlink()
+    kept._try_disk_at = 0.0  # half a minute later
+    kept.tend(now=True)
+    assert (kept.in_memory(), kept.trouble) == (0, None)
+    put_some(kept, 20)
+    assert kept.in_memory() == 0
+    take_all()
+fill.unlink()
+waiting = len(kept)
+found = after_its_process(kept)
+assert found.lost == 0
+left = sent(found)
+assert [seq for _, seq, _ in left] == list(range(put - waiting + 1, put + 1))
+assert all(body == flush(seq, points=seq % 300) for _, seq, body in left)
+found.close()
+"""
+
+
+@pytest.fixture(scope="module")
+def small_disk() -> list[str]:
+    """A command that runs another with a disk of 1 MiB, at the folder that it is given first."""
+    mounts = ["unshare", "-Urm", "sh", "-c", 'mount -t tmpfs -o size=1m none "$0" && exec "$@"']
+    if shutil.which("unshare") is None or subprocess.run([*mounts, "/mnt", "true"], capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    return mounts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at_start", [True, False], ids=["full from the start", "full in between"])
+def test_a_disk_that_is_full_over_and_over_damages_nothing_and_is_used_again(
+    at_start: bool, small_disk: list[str], tmp_path: Path
+) -> None:
+    tests = Path(__file__).parent
+    script = FULL.format(path=[str(tests), str(tests.parent)], disk=str(tmp_path), at_start=at_start)
+    done = subprocess.run(
+        [*small_disk, str(tmp_path), sys.executable, "-c", script], capture_output=True, text=True, timeout=100
+    )
     assert (done.returncode, done.stderr) == (0, "")
