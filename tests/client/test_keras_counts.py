@@ -91,11 +91,12 @@ CASES = {
     "binary logits": Case(lambda: eager(1, None, loss=loss("BinaryCrossentropy", from_logits=True)), YES, 0.0),
     "hinge, labels of -1 and 1": Case(lambda: eager(1, "tanh", loss="hinge"), 2.0 * YES - 1, 0.0),
     "squared hinge, labels of 0 and 1": Case(lambda: eager(1, None, loss="squared_hinge"), YES[:, None], 0.0),
-    "categorical hinge": Case(lambda: eager(activation=None, loss="categorical_hinge"), ONE_HOT),
+    "categorical hinge": Case(lambda: eager(activation=None, loss="categorical_hinge", metrics=None), ONE_HOT),
     "KL divergence": Case(lambda: eager(loss="kl_divergence"), ONE_HOT),
     "focal": Case(lambda: eager(loss="categorical_focal_crossentropy"), ONE_HOT),
     "focal, logits": Case(
-        lambda: eager(activation=None, loss=loss("CategoricalFocalCrossentropy", from_logits=True)), ONE_HOT
+        lambda: eager(activation=None, loss=loss("CategoricalFocalCrossentropy", from_logits=True), metrics=None),
+        ONE_HOT,
     ),
     "binary focal": Case(lambda: eager(1, "sigmoid", loss="binary_focal_crossentropy"), YES, 0.5),
     "binary focal, logits": Case(
