@@ -1,15 +1,14 @@
 """What a service that is dead, deaf or slow costs a training: time of a step, and memory.
 
-    python benchmarks/faults.py training                # some minutes on two cores
+    python benchmarks/faults.py training                # half an hour on two cores
     python benchmarks/faults.py memory --seconds 60
 
-``training``: in each round every variant trains in a new process, an epoch at a time while the others wait, in an
-order drawn anew for every epoch, so that a slow minute of the machine is slow for all. The processes are new because
-one keeps its luck: where its memory came to lie makes all of its epochs some per cent faster or slower. Compared are
-the shortest epochs of the variants of the same round (now and then an epoch stands still for a second or more, a bare
-one too, while the processor has nothing to do), and the median ones of processor time; given are the median over the
-rounds and its 95 % interval (bootstrap). A long measurement can be done in pieces: ``--pool FILE`` keeps the rounds,
-and those of every call count. The services:
+``training``: of each round every service has a process of its own, which fits one and the same model in pairs, once
+without and once with Monitor, in drawn order. So both find their memory where the other found it: processes differ
+by some per cent in that alone. Compared are the medians of the epochs of a pair; given are the median of all pairs and
+its 95 % interval (bootstrap). In the process of ``nothing`` neither of the two has a Monitor: it says what noise is
+left. A long measurement can be done in pieces: ``--pool FILE`` keeps the pairs, and those of every call count.
+The services:
 
 * fine: ``epochscope serve``, in a process of its own
 * refused: nobody listens at the port
@@ -44,7 +43,8 @@ from numpy.typing import NDArray
 
 WIDTH, BATCH = 400, 128  # of the model whose step takes about 5 ms on one core
 STEPS = 250  # of an epoch
-WARM, MEASURED = 1, 4  # epochs of a process
+WARM, MEASURED = 1, 2  # epochs of a fit
+PAIRS = 3  # of fits in a process
 SLOW_S = 30.0
 
 
@@ -100,109 +100,109 @@ def nobody() -> str:
 
 
 _TRAINING = """
-import sys, time
+import json, random, sys, time
 import keras, numpy as np
 from epochscope.keras import Monitor
-width, batch, steps, epochs = map(int, sys.argv[1:5])
-class Turn(keras.callbacks.Callback):
+from overhead import batches
+width, batch, steps, epochs, pairs, seed = map(int, sys.argv[1:7])
+class Epochs(keras.callbacks.Callback):
+    def on_train_begin(self, logs=None):
+        self.took = []
     def on_epoch_begin(self, epoch, logs=None):
-        sys.stdin.readline()
         self.began = time.perf_counter(), time.process_time()
     def on_epoch_end(self, epoch, logs=None):
         wall = time.perf_counter() - self.began[0]
-        time.sleep(0.6)  # for the worker threads to come to the end of what this epoch has left to them
-        print("took", wall, time.process_time() - self.began[1], flush=True)
+        time.sleep(0.3)  # for the worker threads to come to the end of what this epoch has left to them
+        self.took.append((wall, time.process_time() - self.began[1]))
 x = np.random.default_rng(1).random((steps * batch, 784), np.float32)
 y = np.random.default_rng(2).integers(0, 10, len(x))
+data = batches(x, y, batch)
 layers = keras.layers
 model = keras.Sequential([keras.Input((784,)), layers.Dense(width, activation="relu"),
                           layers.Dense(width, activation="relu"), layers.Dense(10, activation="softmax")])
 model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-monitors = [Monitor("faults", url=sys.argv[5], spool_dir=sys.argv[6])] if len(sys.argv) > 5 else []
-model.fit(x, y, batch_size=batch, epochs=epochs, verbose=0, callbacks=[*monitors, Turn()])
+draw = random.Random(seed)
+for _ in range(pairs):
+    pair = {}
+    for monitored in draw.sample((False, True), 2):
+        monitors = [Monitor("faults", url=sys.argv[7], spool_dir=sys.argv[8])] if monitored and sys.argv[7] else []
+        model.make_train_function(force=True)  # either one's steps are compiled anew
+        epoch = Epochs()
+        model.fit(data, epochs=epochs, shuffle=False, verbose=0, callbacks=[*monitors, epoch])
+        pair["with" if monitored else "without"] = epoch.took
+    print("pair", json.dumps(pair), flush=True)
 """
 
 
-class Training:
-    """A fit in a process of its own, an epoch at a time, with all of its threads on one core, ours too: what they do is
-    not hidden by a core that has nothing else to do."""
-
-    def __init__(self, epochs: int, *monitored: str) -> None:
-        one = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        words = [str(number) for number in (WIDTH, BATCH, STEPS, epochs)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _TRAINING, *words, *monitored],
-            env=os.environ | one, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(self.process.pid, {max(os.sched_getaffinity(0))})
-        self.wall: list[float] = []
-        self.processor: list[float] = []
-
-    def epoch(self) -> None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        line = next(line for line in self.process.stdout if line.startswith("took "))
-        _, wall, processor = line.split()
-        self.wall.append(float(wall))
-        self.processor.append(float(processor))
+def pairs(url: str, folder: Path, seed: int) -> Iterator[tuple[float, float]]:
+    """How many times as long a step took with Monitor as without, by the clock and of processor time, in pair after
+    pair of fits. All threads of their process share one core, ours too: what they do is not hidden by a core that has
+    nothing else to do."""
+    one = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    numbers = [str(number) for number in (WIDTH, BATCH, STEPS, WARM + MEASURED, PAIRS, seed)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _TRAINING, *numbers, url, str(folder)],
+        env=os.environ | one | {"PYTHONPATH": str(Path(__file__).parent)},
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(process.pid, {max(os.sched_getaffinity(0))})
+    assert process.stdout is not None
+    found = 0
+    for line in process.stdout:
+        if line.startswith("pair "):
+            took = {name: np.median(epochs[WARM:], axis=0) for name, epochs in json.loads(line[5:]).items()}
+            wall, processor = took["with"] / took["without"]
+            found += 1
+            yield float(wall), float(processor)
+            if found == PAIRS:
+                break
+    process.kill()  # what it would still do for a service that is dead is of no interest
+    process.communicate()
 
 
 def training(rounds: int, seed: int, pool: Path | None) -> None:
-    kept: list[dict[str, tuple[float, float]]] = []
+    kept: dict[str, list[tuple[float, float]]] = {}
     if pool is not None and pool.exists():
         kept = json.loads(pool.read_text())
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         urls = {
-            "bare": None,
+            "nothing": "",
             "fine": stack.enter_context(healthy(folder)),
             "refused": nobody(),
             "black hole": stack.enter_context(black_hole()),
             "slow": stack.enter_context(slow()),
         }
-        draw = random.Random(seed + len(kept))
-        for _ in range(rounds):
-            kept.append(one_round(urls, folder, draw))
-            if pool is not None:
-                pool.write_text(json.dumps(kept))
-    wall, processor = (
-        {name: np.array([medians[name][which] for medians in kept]) for name in urls} for which in (0, 1)
-    )
-    print(f"{platform.machine()}, {os.cpu_count()} cores; bare step {1e3 * np.median(wall['bare']) / STEPS:.2f} ms, "
-          f"{len(kept)} rounds of {MEASURED} epochs of {STEPS} steps\n")  # fmt: skip
-    print("| service | over bare, % of wall time | over fine, % of wall time | over bare, % of processor time |")
-    print("| --- | --- | --- | --- |")
-    for name in (one for one in urls if one != "bare"):
-        over_fine = "" if name == "fine" else interval(wall[name] / wall["fine"])
-        cpu = interval(processor[name] / processor["bare"])
-        print(f"| {name} | {interval(wall[name] / wall['bare'])} | {over_fine} | {cpu} |")
+        draw = random.Random(seed + sum(map(len, kept.values())))
+        for number in range(rounds):
+            for name in draw.sample(list(urls), len(urls)):
+                place = folder / f"{name} {number}"
+                kept.setdefault(name, []).extend(pairs(urls[name], place, draw.randrange(2**31)))
+                if pool is not None:
+                    pool.write_text(json.dumps(kept))
+    print(f"{platform.machine()}, {os.cpu_count()} cores; pairs of fits of {MEASURED} epochs of {STEPS} steps\n")
+    print("| service | pairs | over no Monitor, % of wall time | over fine, points | % of processor time |")
+    print("| --- | --- | --- | --- | --- |")
+    fine = np.array(kept["fine"])[:, 0]
+    for name in urls:
+        wall, processor = np.array(kept[name]).T
+        over = "" if name in ("nothing", "fine") else interval(wall, fine)
+        print(f"| {name} | {len(wall)} | {interval(wall)} | {over} | {interval(processor)} |")
     sys.stdout.flush()
     os._exit(0)  # the threads of services that are left hold nothing of worth
 
 
-def one_round(urls: dict[str, str | None], folder: Path, draw: random.Random) -> dict[str, tuple[float, float]]:
-    """Of each variant, in a new process, the shortest epoch by the clock and the median one of processor time, s."""
-    fits: dict[str, Training] = {}
-    for name in draw.sample(list(urls), len(urls)):  # the first to start finds the best memory
-        url = urls[name]
-        fits[name] = Training(WARM + MEASURED, *([] if url is None else [url, str(folder / name)]))
-    for _ in range(WARM + MEASURED):
-        for name in draw.sample(list(fits), len(fits)):
-            fits[name].epoch()
-    for fit in fits.values():
-        fit.process.kill()
-        fit.process.communicate()
-    return {name: (min(fit.wall[WARM:]), float(np.median(fit.processor[WARM:]))) for name, fit in fits.items()}
+def interval(ratios: NDArray[np.float64], others: NDArray[np.float64] | None = None) -> str:
+    """Median of ratios as per cent above 1, or above the median of others, and its 95 % interval by bootstrap."""
+    draw = np.random.default_rng(1)
 
+    def medians(of: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.append(np.median(draw.choice(of, (10_000, len(of))), axis=1), np.median(of))
 
-def interval(ratio: NDArray[np.float64]) -> str:
-    """Median of ratios as per cent above 1, and its 95 % interval by bootstrap over rounds."""
-    drawn = np.random.default_rng(1).choice(ratio, (10_000, len(ratio)))
-    low, high = np.percentile(np.median(drawn, axis=1), (2.5, 97.5))
-    return f"{100 * (np.median(ratio) - 1):+.2f} [{100 * (low - 1):+.2f}, {100 * (high - 1):+.2f}]"
+    found = 100 * (medians(ratios) - (1 if others is None else medians(others)))
+    low, high = np.percentile(found[:-1], (2.5, 97.5))
+    return f"{found[-1]:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 _RECORDS = """
@@ -260,8 +260,8 @@ def memory(seconds: float, rate: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("training", "memory"))
-    parser.add_argument("--rounds", type=int, default=12, help="of training")
-    parser.add_argument("--pool", type=Path, metavar="FILE", help="keeps the rounds of training")
+    parser.add_argument("--rounds", type=int, default=8, help="of training, 3 pairs of fits for each service in each")
+    parser.add_argument("--pool", type=Path, metavar="FILE", help="keeps the pairs of training")
     parser.add_argument("--seed", type=int, default=1, help="of the order in training")
     parser.add_argument("--seconds", type=float, default=60, help="of each case of memory")
     parser.add_argument("--rate", type=int, default=100_000, help="values a second for memory")

@@ -24,6 +24,7 @@ _LEAST_ENTRIES = 2**17  # 1 MiB: small batches come fast, and each reading costs
 _MOST_ENTRIES = 2**22  # 32 MiB
 _ROWS = 256
 _UNKNOWN_BATCH = 1024
+_FEW_SAMPLES = 1024  # to sum up fewer in the step costs it more than their codes cost those who read them
 
 
 class Capture(Watch):
@@ -69,8 +70,9 @@ class Capture(Watch):
         return counted(codes(rule, y, y_pred, weight), rule.classes) if self._many(each, rule) else each
 
     def _many(self, each: Any, rule: Rule) -> bool:
-        """Whether a batch has more samples (pixels, mostly) than a matrix has cells, even if its size is not known."""
-        return rule.classes**2 < (each.shape[0] or self._samples(unknown=1) * rule.codes)
+        """Whether a batch has many samples (pixels, mostly), and more than a matrix has cells, even if its size is not
+        known."""
+        return max(rule.classes**2, _FEW_SAMPLES) < (each.shape[0] or self._samples(unknown=1) * rule.codes)
 
     def _is_pure(self, metric: Any) -> bool:
         """A variable of TensorFlow itself is written whatever the scope."""

@@ -167,13 +167,13 @@ def test_a_compiled_confusion_matrix_counts_on_every_device(size: int) -> None:
 def test_pixels_that_each_device_sums_by_itself_add_up(listener: Listener) -> None:
     import keras
 
-    images = RANDOM.normal(size=(10, 6, 6, 2)).astype("float32")
-    labels = RANDOM.integers(0, CLASSES, (10, 6, 6))
+    images = RANDOM.normal(size=(10, 24, 24, 2)).astype("float32")
+    labels = RANDOM.integers(0, CLASSES, (10, 24, 24))
     weight = RANDOM.choice([0.0, 1.0], labels.shape).astype("float32")
 
     def build() -> Any:
         keras.utils.set_random_seed(5)
-        inputs = keras.Input((6, 6, 2))
+        inputs = keras.Input((24, 24, 2))
         return keras.Model(inputs, keras.layers.Conv2D(CLASSES, 1, activation="softmax")(inputs))
 
     model = under(mirrored(), build, metrics=None)
