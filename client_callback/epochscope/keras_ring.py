@@ -6,6 +6,7 @@ abort a training.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -83,7 +84,9 @@ class Ring:
 
 def _value(variable: Any) -> Any:
     """The tensor of a variable: its own ``read_value()`` and ``numpy()`` take five times as long."""
-    return tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
+    # A fit that was broken off is cleared away whenever Python collects it, maybe while another step is traced.
+    with contextlib.nullcontext() if tf.executing_eagerly() else tf.init_scope():
+        return tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Runs on every backend: with TensorFlow beside the other tests, with JAX and torc
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from typing import Any
@@ -85,6 +86,28 @@ def test_once_an_exception_is_dealt_with_nothing_is_left_though_monitor_is_kept(
     assert listener.ends() == [LOST]
     assert listener.series("loss")[0] == [1, 2]  # what was done is told
     assert set(fit(model, Y, epochs=1)) == PLAIN
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="only TensorFlow has a context in which nothing has a value")
+def test_what_was_done_is_told_though_it_is_cleared_away_while_a_step_is_traced(
+    monitor: Callable[..., Any], listener: Listener
+) -> None:
+    import tensorflow as tf
+
+    model, mine, error = functional(), monitor(), RuntimeError("of your own")
+    break_off(model, mine, error)
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def step() -> Any:
+        error.__traceback__ = None
+        gc.collect()
+        return tf.constant(0)
+
+    step()
+    assert traces(model) == []
+    until(lambda: listener.runs and listener.ends())
+    assert listener.ends() == [LOST]
+    assert listener.series("loss")[0] == [1, 2]
 
 
 FOLLOWS: dict[str, Callable[[Any], Any]] = {
