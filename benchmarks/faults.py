@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import platform
@@ -134,7 +135,7 @@ for _ in range(pairs):
 """
 
 
-def pairs(url: str, folder: Path, seed: int) -> Iterator[tuple[float, float]]:
+def pairs(url: str, folder: Path, seed: int) -> list[tuple[float, float]]:
     """How many times as long a step took with Monitor as without, by the clock and of processor time, in pair after
     pair of fits. All threads of their process share one core, ours too: what they do is not hidden by a core that has
     nothing else to do."""
@@ -148,17 +149,15 @@ def pairs(url: str, folder: Path, seed: int) -> Iterator[tuple[float, float]]:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(process.pid, {max(os.sched_getaffinity(0))})
     assert process.stdout is not None
-    found = 0
-    for line in process.stdout:
-        if line.startswith("pair "):
-            took = {name: np.median(epochs[WARM:], axis=0) for name, epochs in json.loads(line[5:]).items()}
-            wall, processor = took["with"] / took["without"]
-            found += 1
-            yield float(wall), float(processor)
-            if found == PAIRS:
-                break
+    told = (json.loads(line[5:]) for line in process.stdout if line.startswith("pair "))
+    found = list(itertools.islice(told, PAIRS))
     process.kill()  # what it would still do for a service that is dead is of no interest
     process.communicate()
+    if len(found) < PAIRS:
+        raise SystemExit(f"a training ended after {len(found)} of {PAIRS} pairs")
+    medians = ({name: np.median(epochs[WARM:], axis=0) for name, epochs in pair.items()} for pair in found)
+    wall, processor = np.array([pair["with"] / pair["without"] for pair in medians]).T
+    return list(zip(wall.tolist(), processor.tolist(), strict=True))
 
 
 def training(rounds: int, seed: int, pool: Path | None) -> None:
