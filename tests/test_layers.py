@@ -58,7 +58,7 @@ RULES = (
         "the training side speaks HTTP in one place",
         CLIENT + "*",
         WEB,
-        but=(CLIENT + "sender.py", CLIENT + "keras_demo.py"),
+        but=(CLIENT + "connection.py", CLIENT + "keras_demo.py"),
     ),
     Rule(
         "what travels is understood without the rooms that use it",
@@ -210,7 +210,7 @@ def test_the_rooms_are_really_read() -> None:
 @pytest.mark.parametrize(
     ("path", "line", "why"),
     [
-        (CLIENT + "sender.py", "import epochscope_server.app", "never looks into the service"),
+        (CLIENT + "connection.py", "import epochscope_server.app", "never looks into the service"),
         (CLIENT + "__main__.py", "from epochscope_server import cli", "never looks into the service"),
         (CLIENT + "run.py", "from keras import Model", "Keras stays in keras"),
         (CLIENT + "fashion_mnist.py", "import keras", "Keras stays in keras"),

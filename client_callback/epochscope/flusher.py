@@ -1,8 +1,8 @@
 """The two threads behind a run: one turns what was recorded into numbered flushes and spools them, one delivers them.
 
-Training never waits for them, and the first never for the second: it gathers once a second, sooner when many batches
-have come together or somebody looks at the run, however long a service takes to answer; and when nothing is recorded it
-spools an empty flush every 5 seconds, so that the service can tell a quiet training from a dead one.
+Training never waits for them, and the first never for the second: it gathers once a second, sooner when much has come
+together or somebody looks at the run, however long a service takes to answer; and when nothing is recorded it spools an
+empty flush every 5 seconds, so that the service can tell a quiet training from a dead one.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class Flusher:
             return
         woken = self._wake.wait(max(self._gathered_at + self._pace_s() - now, 0.0))
         if woken and time.monotonic() >= self._hurry_until:
-            # Many batches have come together: sooner than usual, but not without a pause.
+            # Much has come together: sooner than usual, but not without a pause.
             time.sleep(max(self._gathered_at + _SOONEST_S - time.monotonic(), 0.0))
 
     def _pace_s(self) -> float:

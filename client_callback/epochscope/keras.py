@@ -17,13 +17,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from epochscope import arguments, endings
+from epochscope.connection import Connection, chosen
 from epochscope.keras_confusion import ConfusionMatrix
 from epochscope.keras_following import Following
 from epochscope.keras_guard import guarded
 from epochscope.keras_outputs import known_task
 from epochscope.keras_rules import Task
 from epochscope.keras_weights import ClassWeights
-from epochscope.sender import Connection, chosen
 from epochscope.spool import spool_root
 
 __all__ = ["ClassWeights", "ConfusionMatrix", "Monitor"]

@@ -79,7 +79,6 @@ class Pass:
             outputs = zip(rows.layout.outputs, rows.lengths, rows.codes, times, strict=True)
             for (name, classes), *counts in outputs:
                 self._read_codes(run, name, classes, steps, *counts)
-            run.recording.count_batches(len(rows))
         return int(lost)
 
     def values(self) -> tuple[dict[str, float], dict[str, float]]:

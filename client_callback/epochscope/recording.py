@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from epochscope import wire
 
 FLUSH_BYTES = 512 * 1024  # stays under the 1 MiB that reverse proxies take unasked
-WAKE_BATCHES = 64  # so many gathered batches are worth a flush before its time
+WAKE_BYTES = 1024**2  # so much is worth a flush before its time
 
 VALUES_LIMIT = 16 * 1024**2  # bytes that may wait, before values by batch are dropped
 CODES_LIMIT = 64 * 1024**2  # bytes that may wait, before confusion counts are
 
 _ITEM_BYTES = 600  # of an item, besides its numbers
-_CODES_AT_ONCE = 16_384  # longer pieces are cut: counts given twice for a step add up
+_CODES_AT_ONCE = 16_384  # longer pieces are cut, between steps if they can be: counts given twice for a step add up
 
 
 @dataclass
@@ -85,7 +85,6 @@ class Recording:
     def __init__(self, wake: Callable[[], None]) -> None:
         self._items: deque[_Values | _Codes | wire.RunInfo | wire.Span | wire.End] = deque()
         self._wake = wake
-        self._batches = 0
         self.dropped = 0  # numbers, as Contents counts them
         # Bytes, roughly; each is written by one end only.
         self._put_in = 0
@@ -93,12 +92,8 @@ class Recording:
 
     def values(self, key: str, split: wire.Split, by: wire.By, steps: Any, values: Any) -> None:
         """Points of one series: ``steps`` [n] whole numbers, ``values`` [n] numbers."""
-        size = _ITEM_BYTES + 16 * len(steps)
-        if by == "batch" and self._put_in - self._taken + size > VALUES_LIMIT:
-            self.dropped += len(steps)
-            return
-        self._put_in += size
-        self._items.append(_Values(key, split, by, steps, values))
+        limit = VALUES_LIMIT if by == "batch" else None
+        self._append(_Values(key, split, by, steps, values), 16 * len(steps), limit, len(steps))
 
     def codes(
         self,
@@ -115,23 +110,29 @@ class Recording:
 
         A step without any classified sample has length 0 and stays a step.
         """
-        if len(codes) <= _CODES_AT_ONCE:
-            self._append_codes(_Codes(output, split, classes, steps, lengths, codes, times))
-            return
-        for step, end, length in zip(steps, np.cumsum(lengths), lengths, strict=True):
-            for start in range(end - length, max(end, end - length + 1), _CODES_AT_ONCE):
+        ends = np.cumsum(lengths)
+        first, begin = 0, 0
+        while first < len(steps):
+            behind = max(int(np.searchsorted(ends, begin + _CODES_AT_ONCE, "right")), first + 1)
+            end = int(ends[behind - 1])
+            for start in range(begin, max(end, begin + 1), _CODES_AT_ONCE):  # of a step alone there may be more
                 part = slice(start, min(start + _CODES_AT_ONCE, end))
-                some = codes[part]
                 many = None if times is None else times[part]
-                self._append_codes(_Codes(output, split, classes, np.array([step]), np.array([len(some)]), some, many))
+                each = lengths[first:behind] if behind > first + 1 else np.array([part.stop - part.start])
+                item = _Codes(output, split, classes, steps[first:behind], each, codes[part], many)
+                self._append(item, 8 * item.numbers(), CODES_LIMIT, len(item.steps))
+            first, begin = behind, end
 
-    def _append_codes(self, codes: _Codes) -> None:
-        size = _ITEM_BYTES + 8 * codes.numbers()
-        if self._put_in - self._taken + size > CODES_LIMIT:
-            self.dropped += len(codes.steps)
+    def _append(self, item: _Values | _Codes, size: int, limit: int | None, points: int) -> None:
+        before = self._put_in - self._taken
+        size += _ITEM_BYTES
+        if limit is not None and before + size > limit:
+            self.dropped += points
             return
         self._put_in += size
-        self._items.append(codes)
+        self._items.append(item)
+        if before < WAKE_BYTES <= before + size:
+            self._wake()
 
     def info(self, info: wire.RunInfo) -> None:
         self._items.append(info)
@@ -141,13 +142,6 @@ class Recording:
 
     def end(self, end: wire.End) -> None:
         self._items.append(end)
-
-    def count_batches(self, batches: int) -> None:
-        """Wakes the flusher when enough batches have gathered."""
-        self._batches += batches
-        if self._batches >= WAKE_BATCHES:
-            self._batches = 0
-            self._wake()
 
     def __len__(self) -> int:
         return len(self._items)

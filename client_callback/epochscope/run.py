@@ -41,11 +41,12 @@ from epochscope.arguments import (
     readable_name,
     whole_step,
 )
+from epochscope.connection import Connection, chosen
 from epochscope.console import News, say
 from epochscope.environment import bounded, environment_of, git_state
 from epochscope.flusher import END_WAIT_S, Flusher
 from epochscope.recording import Recording
-from epochscope.sender import Connection, Delivery, chosen
+from epochscope.sender import Delivery
 from epochscope.spool import Meta, Spool, new_id, new_stream_id, spool_root
 from epochscope.system import Pace, Watch
 
@@ -141,7 +142,6 @@ class Run:
         connection = Connection(self._url, self._token)
         self.url = f"{connection.url}/runs/{self.id}"
         self.status = ""
-        self._counted_step = 0
         spool = Spool(self._root, Meta(connection.url, self.id, new_stream_id()))
         news = News()
         self._flusher: Flusher | None = Flusher(
@@ -186,7 +186,6 @@ class Run:
         for key, one in values.items():
             self.recording.values(key, checked_split, checked_by, [at], [one])
         if checked_by == "batch":
-            self._count(at)
             self._keep_pace(checked_split, at, 0)
 
     def confusion(
@@ -221,7 +220,6 @@ class Run:
             raise ValueError(f"y_true has {len(true)} samples, y_pred has {len(predicted)}")
         codes = true * classes + predicted
         self.recording.codes(output, checked_split, classes, np.array([at]), np.array([len(codes)]), codes)
-        self._count(at)
         self._keep_pace(checked_split, at, len(codes))
 
     def span(self, split: str, epoch: int, start: int, stop: int = 0) -> None:
@@ -328,8 +326,3 @@ class Run:
                 raise ValueError("give the run class_names=[...] or num_classes=..., or scores [B, classes] as y_pred")
             self.describe(outputs={output: numbered(predicted.shape[1])})
         return len(self._classes[output])
-
-    def _count(self, step: int) -> None:
-        if step != self._counted_step:
-            self._counted_step = step
-            self.recording.count_batches(1)

@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 from epochscope import wire
+from epochscope.connection import DEFAULT_URL, Connection
 from epochscope.progress import Progress
-from epochscope.sender import DEFAULT_URL, Connection, Delivery, State
+from epochscope.sender import Delivery, State
 from epochscope.spool import Spool, left_behind, spool_root, unpack
 
 _TRIES = 3  # in a row without success, before a stream is left for another time

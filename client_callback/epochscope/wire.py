@@ -33,6 +33,7 @@ CONTENT_TYPE = "application/msgpack"
 WATCHED = ("epochscope-watched", "1")  # header of an acknowledgement: somebody looks at the run
 MAX_BODY = 8 * 1024 * 1024  # bytes of one flush
 MAX_CLASSES = 100_000
+MAX_COUNT = 2**31 - 1  # of one cell in one step; what is more was a negative number, in the bytes of a careless client
 PROCESS_CHARACTERS = 8  # of the id of a stream, say which process writes it
 MAX_STEP = 2**53 - 1  # what a browser still counts exactly
 
@@ -285,6 +286,8 @@ def _check_confusion(field: str, confusion: ConfusionColumns) -> None:
             field,
             f"says {total} cells, but has {len(true)} true, {len(predicted)} predicted, {len(counts)} counts",
         )
+    if total and int(counts.max()) > MAX_COUNT:
+        raise WireError(f"{field}.counts", f"must lie between 0 and {MAX_COUNT:,}")
 
 
 def _check_steps(field: str, steps: Steps, least: int) -> None:

@@ -1,7 +1,8 @@
 """The thread that keeps what the list shows of each run up to date: looked at once an epoch, never for a request.
 
-It hears of changes as viewers do and takes at most a tenth of one processor. What it keeps follows from stored counts,
-so what is left out is worked out at the next start. Where several services share a store, one of them does it.
+It hears of changes as viewers do and takes at most a fiftieth of one processor, which may be the training's own. What
+it keeps follows from stored counts, so what is left out is worked out at the next start. Where several services share a
+store, one of them does it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from epochscope_server.store.runs import Change
 from epochscope_server.store.writer import Writer
 
 TICK_S = 1.0  # between two looks at what has changed
-SHARE = 10  # of one processor's time at most one part in so many
+SHARE = 50  # of one processor's time at most one part in so many
 MOST_REST_S = 10.0  # after a run, however long it took
 MOST_CLASSES = 5_000  # of more no list could say which is worst in time
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from epochscope import Run, flusher, folder, sender, spool
+from epochscope import Run, connection, flusher, folder, spool
 from epochscope import run as run_module
 from epochscope.__main__ import main
 from numpy.typing import NDArray
@@ -95,7 +95,7 @@ def born(seed: str, points: tuple[str, ...], place: str) -> random.Random:
     chance = random.Random(seed)
     flusher.GATHER_S, flusher._SOONEST_S = 0.03, 0.01
     folder.SEGMENT_BYTES = chance.choice((800, 4000, 8 * 1024**2))
-    sender.READ_TIMEOUT_S = 3.0
+    connection.READ_TIMEOUT_S = 3.0
     if seed.endswith("!"):
         threading.setprofile(_doom(chance, points))
     return chance

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from epochscope import folder, sync, wire
-from epochscope.sender import Connection, Delivery
+from epochscope.connection import Connection
+from epochscope.sender import Delivery
 from epochscope.spool import Meta, Spool
 from killed import Nursery
 from listener import Listener

@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from epochscope import Run, flusher, sender, wire
+from epochscope import Run, flusher, wire
+from epochscope.connection import Connection
 from listener import until
 from saved import updates
 
@@ -31,7 +32,7 @@ def kept(spool_dir: Path) -> set[int]:
 def test_what_is_recorded_while_an_answer_is_awaited_is_kept_at_once(
     spool_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sender, "READ_TIMEOUT_S", 4.0)
+    monkeypatch.setattr("epochscope.connection.READ_TIMEOUT_S", 4.0)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         run = Run("p", "n", url=f"http://127.0.0.1:{deaf.getsockname()[1]}", spool_dir=spool_dir)
         connection, _ = deaf.accept()
@@ -47,7 +48,7 @@ def test_what_is_recorded_while_an_answer_is_awaited_is_kept_at_once(
 def test_nothing_is_dropped_while_an_answer_is_awaited_and_the_disk_is_there(
     spool_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sender, "READ_TIMEOUT_S", 4.0)
+    monkeypatch.setattr("epochscope.connection.READ_TIMEOUT_S", 4.0)
     monkeypatch.setattr("epochscope.recording.VALUES_LIMIT", 100_000)  # about 160 values
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         run = Run("p", "n", url=f"http://127.0.0.1:{deaf.getsockname()[1]}", spool_dir=spool_dir)
@@ -91,7 +92,7 @@ def answering(answer: Callable[[socket.socket], None]) -> Iterator[str]:
 def test_an_answer_that_comes_byte_by_byte_and_has_no_end_is_given_up(
     head: bytes, more: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sender, "READ_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("epochscope.connection.READ_TIMEOUT_S", 0.3)
 
     def dribble(connection: socket.socket) -> None:
         connection.recv(65_536)
@@ -103,14 +104,14 @@ def test_an_answer_that_comes_byte_by_byte_and_has_no_end_is_given_up(
     with answering(dribble) as url:
         began = time.monotonic()
         with pytest.raises(TimeoutError):
-            sender.Connection(url, None).post("/", b"x")
+            Connection(url, None).post("/", b"x")
         assert time.monotonic() - began < 2
 
 
 def test_over_a_slow_line_a_large_flush_gets_the_time_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sender, "READ_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("epochscope.connection.READ_TIMEOUT_S", 0.3)
     body = bytes(8 * 1024**2)  # more than any buffer between
-    monkeypatch.setattr(sender, "SLOWEST", len(body) / 10)
+    monkeypatch.setattr("epochscope.connection.SLOWEST", len(body) / 10)
 
     def slowly(connection: socket.socket) -> None:
         left = len(body)
@@ -121,6 +122,6 @@ def test_over_a_slow_line_a_large_flush_gets_the_time_that_it_takes(monkeypatch:
 
     with answering(slowly) as url:
         began = time.monotonic()
-        connection = sender.Connection(url, None)
-        assert [connection.post("/", body).status for _ in range(2)] == [200, 200]
+        kept = Connection(url, None)
+        assert [kept.post("/", body).status for _ in range(2)] == [200, 200]
         assert time.monotonic() - began > 0.6

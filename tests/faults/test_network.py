@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from epochscope import Run, flusher, wire
-from epochscope.sender import Connection, Delivery
+from epochscope.connection import Connection
+from epochscope.sender import Delivery
 from epochscope.spool import Meta, Spool
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -32,6 +32,7 @@ def columns(**changed: Any) -> dict[str, Any]:
         ({"predicted": [0, 2, 2, 2]}, "confusion[0]"),
         ({"counts": [5]}, "confusion[0]"),
         ({"counts": b"12345"}, "confusion[0].counts"),
+        ({"counts": np.array([5, -1, 3], "<i4").tobytes()}, "confusion[0].counts"),
         ({"cells": [2]}, "confusion[0].cells"),
         ({"cells": [2, 2]}, "confusion[0]"),
         ({"cells": [2**32 - 1, 4]}, "confusion[0]"),
@@ -59,9 +60,9 @@ def test_counts_that_are_none_or_not_of_the_shape_they_say_are_refused_by_name(
 
 
 def test_the_largest_counts_add_up_exactly_and_none_adds_nothing(training: Training) -> None:
-    most = 2**32 - 1
+    most = 2**31 - 1
     whole = msgspec.msgpack.decode(wire.encode(training.flush()))
     told = [columns(counts=[most, 0, 1]), columns(counts=[most, 0, most])]
     answer = training.post(msgspec.msgpack.encode({**whole, "confusion": told}))
     assert answer.json() == {"acked": 1}
-    assert training.get("/confusion")["counts"] == [[2 * most, 0, 0], [0, 0, 0], [0, 0, 2**32]]
+    assert training.get("/confusion")["counts"] == [[2 * most, 0, 0], [0, 0, 0], [0, 0, 2**31]]

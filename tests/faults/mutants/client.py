@@ -114,7 +114,7 @@ CLIENT = (
         SPOOL + "test_a_folder_that_is_removed_meanwhile_is_made_again_and_what_lay_in_it_is_counted",
     ),
     Mutant(
-        "an answer without an end is waited for", "sender.py",
+        "an answer without an end is waited for", "connection.py",
         "self._until = time.monotonic() + ", "self._until = time.monotonic() + 60 + ",
         "tests/faults/test_deaf_service.py::"
         "test_an_answer_that_comes_byte_by_byte_and_has_no_end_is_given_up",
