@@ -61,7 +61,7 @@ _GONE = {
     wire.LOST: ("update", "{} lost to damage"),
     wire.THINNED: ("value", "{} thinned while the disk was full"),
     wire.DROPPED: ("value", "{} dropped while disk and memory were full"),
-    wire.REFUSED: ("update", "{} refused and set aside"),
+    wire.REFUSED: ("update", "{} refused by the service"),
 }
 
 

@@ -1,8 +1,8 @@
 """The thread that keeps what the list shows of each run up to date: looked at once an epoch, never for a request.
 
-It hears of changes as viewers do and takes at most a fiftieth of one processor, which may be the training's own. What
-it keeps follows from stored counts, so what is left out is worked out at the next start. Where several services share a
-store, one of them does it.
+It hears of changes as viewers do and takes at most a fiftieth of one processor for a run, and a tenth for many (see
+``pace``). What it keeps follows from stored counts, so what is left out is worked out at the next start. Where several
+services share a store, one of them does it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from epochscope_server.analysis.glance import POINTS, Glance, OfClass, glance
 from epochscope_server.analysis.stability import windows_for
 from epochscope_server.analysis.watching import COARSE, blocks
 from epochscope_server.errors import BusyError, NotFoundError
+from epochscope_server.pace import rest_s
 from epochscope_server.store import classes, glances, runs, spans
 from epochscope_server.store.cache import Blocks
 from epochscope_server.store.database import Database
@@ -28,8 +29,6 @@ from epochscope_server.store.runs import Change
 from epochscope_server.store.writer import Writer
 
 TICK_S = 1.0  # between two looks at what has changed
-SHARE = 50  # of one processor's time at most one part in so many
-MOST_REST_S = 10.0  # after a run, however long it took
 MOST_CLASSES = 5_000  # of more no list could say which is worst in time
 
 _log = logging.getLogger(__name__)
@@ -111,7 +110,7 @@ class Glancer:
         except Exception:
             _log.exception("run %s can't be shown at a glance; it is tried again with its next flush", change.uid)
         finally:
-            self._closing.wait(min((SHARE - 1) * (time.thread_time() - began), MOST_REST_S))
+            self._closing.wait(rest_s(time.thread_time() - began, len(self._places) + len(self._due)))
 
     def _row(self, uid: str) -> tuple[dict[str, Any], tuple[object, ...]]:
         """A run with its passes, and what has to change before it is looked at again."""

@@ -71,6 +71,23 @@ def test_a_step_without_samples_is_a_step(listener: Listener) -> None:
     assert listener.matrices()[2].sum() == 1
 
 
+@pytest.mark.parametrize("lengths", [[9_000] * 5, [3, 40_000, 16_384, 0, 0], [0, 20_000], [16_384, 1]], ids=str)
+def test_many_samples_read_at_once_stay_with_their_steps_however_they_are_cut(
+    listener: Listener, lengths: list[int]
+) -> None:
+    chance = np.random.default_rng(7)
+    true, predicted = chance.integers(0, 3, (2, sum(lengths)))
+    steps = np.arange(11, 11 + len(lengths))
+    with Run(class_names=NAMES, url=listener.url) as run:
+        run.recording.codes("output", "train", 3, steps, np.array(lengths), true * 3 + predicted)
+    found = listener.matrices()
+    assert set(found) == set(steps)
+    for step, end, length in zip(steps, np.cumsum(lengths), lengths, strict=True):
+        part = slice(end - length, end)
+        expected = confusion_matrix(true[part], predicted[part], labels=range(3)) if length else np.zeros((3, 3))
+        np.testing.assert_array_equal(found[step], expected)
+
+
 def test_numbers_keep_their_bits(listener: Listener) -> None:
     values = [math.nan, math.inf, -math.inf, -0.0, 5e-324]
     with Run(url=listener.url) as run:

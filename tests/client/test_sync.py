@@ -185,7 +185,7 @@ def test_what_is_refused_is_counted_in_the_last_line(listener: Listener, tmp_pat
     listener.judge = lambda flush: Answer(422, {"message": "no"}) if flush.seq == 2 and flush.series else None
     said: list[str] = []
     assert sync.synchronise(tmp_path, listener.url, None, said.append) == 0
-    assert said[-1] == "4 updates sent, 1 update refused and set aside"
+    assert said[-1] == "4 updates sent, 1 update refused by the service"
     assert listener.info().environment[wire.REFUSED] == "1"
     assert listener.series("loss")[0] == [1, 3, 4]
 

@@ -50,7 +50,7 @@ def _post(service: Service, number: int, chance: np.random.Generator) -> None:
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(glancer, "TICK_S", 0.02)
-        patch.setattr(glancer, "SHARE", 1)
+        patch.setattr(glancer, "rest_s", lambda took_s, runs: 0.0)
         patch.setattr(keeper, "TICK_S", 0.02)
         indexed = threading.Event()
         index = fields.index

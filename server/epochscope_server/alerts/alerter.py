@@ -1,9 +1,9 @@
 """The thread that looks at runs while they train, and records what their projects' rules find.
 
 It hears of changes as viewers do, from the store, and never from a request: a flush is acknowledged whether or not
-anybody looks. It takes at most a fiftieth of one processor, which may be the training's own; when more is to be looked
-at, looks become rarer. Where several services share a store, one of them looks, and another when that one is gone. What
-it finds has a name that does not depend on who finds it, or when, and is recorded once.
+anybody looks. It takes at most a fiftieth of one processor for a run, and a tenth for many (see ``pace``); when more is
+to be looked at, looks become rarer. Where several services share a store, one of them looks, and another when that one
+is gone. What it finds has a name that does not depend on who finds it, or when, and is recorded once.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from epochscope_server.alerts.rules import Rule, of_kept
 from epochscope_server.alerts.watches import Watches
 from epochscope_server.alerts.webhooks import Webhook
 from epochscope_server.errors import BusyError, NotFoundError
+from epochscope_server.pace import rest_s
 from epochscope_server.store import alerts, confusion, runs
 from epochscope_server.store.alerts import New
 from epochscope_server.store.cache import Blocks
@@ -28,8 +29,6 @@ from epochscope_server.store.writer import Writer
 
 BREATH_S = 0.5  # between two rounds; changes that come together are looked at together
 TICK_S = 2.0  # a round without having been told: for what other services store, and for runs that fall silent
-SHARE = 50  # of one processor's time at most one part in so many is spent on looking
-MOST_REST_S = 10.0  # after a look, however long it took
 LATELY_MS = 3_600_000  # at a start, those runs are looked at that were heard of in so long before
 MATRIX = 2_000  # classes up to which it is said what a class was taken for
 
@@ -179,7 +178,7 @@ class Alerter:
         if row["status"] != "running" and not run.due:
             self._runs.pop(uid, None)  # what it comes to is recorded; news of it bring it back
             self._watches.forget(row["id"])
-        self._closing.wait(min((SHARE - 1) * (time.thread_time() - began), MOST_REST_S))
+        self._closing.wait(rest_s(time.thread_time() - began, len(self._runs)))
 
     def _record(self, uid: str, new: list[New], over: dict[str, int | None]) -> None:
         found_ms = now_ms()
