@@ -17,7 +17,7 @@ import sealing
 import sqlalchemy as sa
 import stage
 from epochscope import wire
-from epochscope_server import glancer
+from epochscope_server import glancer, pace
 from epochscope_server.api import flushes, rooms, runs
 from epochscope_server.store.schema import run as run_table
 from postgres import Cluster
@@ -141,6 +141,8 @@ def both(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with pytest.MonkeyPatch.context() as patch:
         for module in (flushes, rooms, runs):
             patch.setattr(module, "now_ms", lambda: NOW_MS)
+        for share in ("EACH", "ALL"):
+            patch.setattr(pace, share, 1)  # looks without a rest
         with stage.using(None):
             on_sqlite = start_service(tmp_path_factory.mktemp("file"))
         with stage.using(cluster):
