@@ -85,7 +85,7 @@ def test_many_samples_read_at_once_stay_with_their_steps_however_they_are_cut(
     for step, end, length in zip(steps, np.cumsum(lengths), lengths, strict=True):
         part = slice(end - length, end)
         expected = confusion_matrix(true[part], predicted[part], labels=range(3)) if length else np.zeros((3, 3))
-        np.testing.assert_array_equal(found[step], expected)
+        np.testing.assert_array_equal(found[int(step)], expected)
 
 
 def test_numbers_keep_their_bits(listener: Listener) -> None:
