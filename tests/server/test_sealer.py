@@ -192,15 +192,17 @@ def test_a_full_disk_stops_sealing_for_a_while_and_loses_nothing(
         pytest.skip("a file's pages can be counted, a server's can't")
     noise = wire.SeriesColumns.of("noise", "train", "batch", range(1, 4001), list(os.urandom(4000)))
     run_id = post(store, "fulldisk0", 1, series=[noise])
-    with store.database.writer.connect() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+
+    def bounded(connection: sa.Connection, pages: int | None = None) -> None:
+        pages = pages or connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+
+    store.writer.submit(bounded).result()  # the bound is one of the connection, of which there may be two
     monkeypatch.setattr(room, "TROUBLE_S", (0.2, 0.4))
     running.heard(run_id, sealing.MOST_BYTES, ended=False)
     assert comes(lambda: "nothing can be sealed now" in caplog.text)
     assert total(store, "fulldisk0") == 1
-    with store.database.writer.connect() as connection:
-        connection.exec_driver_sql("PRAGMA max_page_count=1073741823")
+    store.writer.submit(lambda connection: bounded(connection, 1073741823)).result()
     assert comes(lambda: waiting(store, run_id) == 0)
     assert total(store, "fulldisk0") == 1
 
